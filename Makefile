@@ -1,0 +1,45 @@
+# Two commands: `make demo` and `make test`. Each sets up everything that it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format soak bench docs clean help
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sonho needs Python 3.11 or newer; set PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt 'torch==2.13.0'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: $(READY)  ## train on tiny-shakespeare for about a minute, compare, generate
+	$(BIN)/python examples/demo.py
+
+test: $(READY)  ## run every test, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+check: $(READY)  ## linters, types and the import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: $(READY)  ## long proofs: 200 kills of the trainer, a text of 1 GB
+	$(BIN)/python -m pytest -m soak --override-ini addopts='-q --import-mode=importlib' tests
+
+bench: $(READY)  ## measure; results go to benchmarks/results
+	$(BIN)/python benchmarks/run.py
+
+docs: $(READY)  ## write docs/reference from --help and the settings
+	$(BIN)/python docs/make_reference.py
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,33 @@
+"""sonho trains small recurrent networks on your own text and generates, scores and measures.
+
+    load(path)                 a model: .generate, .stream
+    generate(path, prompt)     text from a model file or run folder
+    stream_generate(path, prompt)   the same, piece by piece
+    train(paths, output)       from text to a run folder (needs sonho[train])
+    evaluate(path, texts)      bits per character on held-out text
+    score(path, text)          the surprise of every token
+
+Each is loaded when first used: `import sonho` is quick and brings no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sonho.api import evaluate, generate, load, score, stream_generate, train
+
+__all__ = ["__version__", "evaluate", "generate", "load", "score", "stream_generate", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("sonho.api"), name)
+    raise AttributeError(f"module 'sonho' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

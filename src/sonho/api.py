@@ -1,0 +1,121 @@
+"""The doors of the package, for use from Python. `import sonho` leads here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from sonho.config import build_config
+from sonho.decoding.generate import Generation, Piece
+from sonho.decoding.model import Model, load
+from sonho.decoding.settings import Options
+from sonho.storage.model_file import ModelFile, load_model_file
+
+if TYPE_CHECKING:
+    from sonho.evaluation.metrics import Report
+    from sonho.evaluation.score import TokenScore
+    from sonho.training.run import Result
+
+Settings = Mapping[str, Mapping[str, Any]]
+BASELINE_ORDERS = (4, 5, 6, 7)
+# The part of a training text on which the n-grams beside an evaluation are counted.
+BASELINE_TOKENS = 30_000_000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's report on a text, and the bits per character of the baselines on the same text."""
+
+    report: Report
+    baselines: dict[str, float]
+
+
+def generate(model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]) -> Generation:
+    """A text that begins with `prompt`, from a model file or run folder.
+
+    `options` are those of `Model.generate`: temperature, max_tokens, seed, top_k, stop, ...
+    To generate more than once, `load` the model and keep it.
+    """
+    return load(model).generate(prompt, **options)
+
+
+def stream_generate(
+    model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]
+) -> Iterator[Piece]:
+    """As `generate`, piece by piece; the last piece says why the text ended."""
+    return load(model).stream(prompt, **options)
+
+
+def train(
+    paths: str | Sequence[str], output: str | PathLike[str], *, resume: bool = False, init: str = "", **settings: Any
+) -> Result:
+    """Train on text files into the run folder `output`; needs sonho[train].
+
+    Settings are sections or, for the limits, plain numbers:
+
+        sonho.train("my.txt", "runs/my", minutes=3, model={"cell": "gru"}, data={"bptt": 128})
+    """
+    from sonho.training.run import train as run
+
+    sections = {name: dict(values) for name, values in settings.items() if isinstance(values, Mapping)}
+    for name, value in settings.items():
+        if not isinstance(value, Mapping):
+            sections.setdefault("training", {})[name] = value
+    return run([paths] if isinstance(paths, str) else list(paths), Path(output), sections, resume=resume, init=init)
+
+
+def evaluate(
+    model: str | PathLike[str], texts: str | Sequence[str], *, limit: int = 0, **data: Any
+) -> Report:
+    """Bits per character and more of a model on held-out files. `data` are settings such as columns."""
+    names = [texts] if isinstance(texts, str) else list(texts)
+    return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit).report
+
+
+def score(model: str | PathLike[str], text: str, *, alternatives: int = 0) -> list[TokenScore]:
+    """The surprise of every token of `text`, in bits."""
+    from sonho.evaluation.score import Scorer
+
+    return list(Scorer(load_model_file(model)).tokens(text, alternatives=alternatives))
+
+
+def evaluation_table(
+    model: str | PathLike[str],
+    texts: Sequence[str],
+    settings: Settings,
+    *,
+    train_texts: Sequence[str] = (),
+    with_baselines: bool = True,
+    limit: int = 0,
+) -> Evaluation:
+    """Evaluate a model on texts read as its training text was; `settings` may say otherwise."""
+    from sonho.data.corpus import encode_for_evaluation
+    from sonho.evaluation.baselines import baselines
+    from sonho.evaluation.evaluate import evaluate as evaluate_part
+
+    model_file = load_model_file(model)
+    config = build_config({"data": stored_data_settings(model_file)}, settings).data
+    tokenizer, kind = model_file.tokenizer, model_file.data_kind
+    part = encode_for_evaluation(list(texts), tokenizer, config)
+    report = evaluate_part(model_file, part, stride=config.stride, limit=limit)
+    found: dict[str, float] = {}
+    if with_baselines:
+        # Without the training text there is nothing to count n-grams on.
+        train = encode_for_evaluation(list(train_texts), tokenizer, config) if train_texts else None
+        orders = BASELINE_ORDERS if train is not None else ()
+        rows = baselines(train or part, part, tokenizer, kind, orders=orders, max_tokens=BASELINE_TOKENS, limit=limit)
+        found = {row.name: row.bits_per_char for row in rows}
+    return Evaluation(report, found)
+
+
+def stored_data_settings(model_file: ModelFile) -> dict[str, Any]:
+    """The data settings that a model was trained with: how held-out text must be read to be comparable."""
+    stored = dict(model_file.record.get("data") or {})
+    stored["kind"] = model_file.data_kind
+    return stored
+
+
+__all__ = ["Generation", "Model", "Piece", "evaluate", "generate", "load", "score", "stream_generate", "train"]

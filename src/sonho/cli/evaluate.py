@@ -1,0 +1,47 @@
+"""sonho evaluate"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from sonho.cli.options import flag_settings, setting_flags
+
+
+@click.command("evaluate")
+@click.argument("model")
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
+@setting_flags("--columns", "--field", "--errors")
+@click.option("--no-baselines", is_flag=True, help="leave out the n-grams, single letters and xz")
+@click.option("--train-text", multiple=True, metavar="FILE", help="fit the n-gram baselines on this text")
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="score at most about this many tokens")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def command(
+    model: str,
+    texts: tuple[str, ...],
+    no_baselines: bool,
+    train_text: tuple[str, ...],
+    limit: int,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Measure MODEL (a model file or run folder) on held-out TEXT, its weights frozen.
+
+    The text is read and cut exactly as the validation part was while training. Beside it stand single
+    letters, xz and, where --train-text gives what the model learned from, Kneser-Ney n-grams.
+    """
+    from sonho.api import evaluation_table
+
+    table = evaluation_table(
+        model, texts, flag_settings(flags), train_texts=train_text, with_baselines=not no_baselines, limit=limit
+    )
+    if as_json:
+        print(json.dumps({**table.report.to_dict(), "baselines": table.baselines}))
+        return
+    from rich.console import Console
+
+    from sonho.cli.report import print_table
+
+    print_table(Console(highlight=False), ", ".join(texts), table.report, table.baselines)

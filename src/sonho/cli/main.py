@@ -1,0 +1,126 @@
+"""The `sonho` command: finds the sub-command, and turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import sonho
+from sonho.errors import SonhoError
+
+# name -> sentence; the module of a command is loaded when it is called, so that each stays quick.
+COMMANDS = {
+    "train": "Train a model on a text or on a table of short texts.",
+    "generate": "Write text with a trained model.",
+    "evaluate": "Measure a model on held-out text, in bits per character.",
+    "score": "Show how surprising a text is, line by line or token by token.",
+    "inspect": "Show what is in a model file.",
+    "novelty": "Find what a text has copied from the training text.",
+    "prepare": "Tokenise a large text into memory-mapped shards.",
+}
+BAD_USAGE, INTERRUPTED, FAULT, DISK = 2, 130, 70, 74
+
+
+class LazyGroup(click.Group):
+    """A group that imports the module of a sub-command only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"sonho.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        import difflib
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"commands are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no such command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(sonho.__version__, message="sonho %(version)s")
+def sonho_command() -> None:
+    """Train small recurrent networks on your own text, and generate, score and measure.
+
+    \b
+    sonho train my.txt --minutes 3 -o runs/my
+    sonho generate runs/my --prompt "Once" --temperature 0.8
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """The entry point: runs a command and leaves with its exit code."""
+    warnings.showwarning = _show_warning
+    sys.exit(main(arguments))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; every error becomes one line on standard error and an exit code."""
+    try:
+        returned = sonho_command.main(args=arguments, prog_name="sonho", standalone_mode=False)
+        return returned if isinstance(returned, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return BAD_USAGE
+    except click.ClickException as error:
+        where = f"; see {error.ctx.command_path} --help" if getattr(error, "ctx", None) else ""  # type: ignore[attr-defined]
+        return _fail(f"{_one_line(error.format_message())}{where}", BAD_USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED)
+    except SonhoError as error:
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader went away, as `| head` does. Nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
+        if error.name in extra:
+            return _fail(
+                f"this needs {error.name}; install it with pip install 'sonho[{extra[error.name]}]'", BAD_USAGE
+            )
+        return _fault(error)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            return _fail(f"the disk refused: {error}", DISK)
+        return _fault(error)
+    except Exception as error:
+        return _fault(error)
+
+
+def _fault(error: BaseException) -> int:
+    if os.environ.get("SONHO_DEBUG"):
+        raise error
+    name = type(error).__name__
+    return _fail(f"a fault of sonho, please report it: {name}: {error} (SONHO_DEBUG=1 shows where)", FAULT)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"sonho: {_one_line(message)}", file=sys.stderr)
+    return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _show_warning(message: Warning | str, *details: Any, **more: Any) -> None:
+    print(f"sonho: {_one_line(str(message))}", file=sys.stderr)

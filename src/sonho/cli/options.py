@@ -1,0 +1,112 @@
+"""What several commands share: settings as flags, and the recipe that they lay themselves over."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from sonho.config import SECTIONS, parse_override, read_toml
+from sonho.errors import InputNotFoundError, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+Layer = dict[str, dict[str, Any]]
+
+# Flags that are short for a setting; help and default come from the setting itself.
+FLAGS = {
+    "--level": "data.level",
+    "--kind": "data.kind",
+    "--columns": "data.columns",
+    "--field": "data.field",
+    "--errors": "data.errors",
+    "--max-vocab": "data.max_vocab",
+    "--min-count": "data.min_count",
+    "--max-length": "data.max_length",
+    "--validation": "data.validation",
+    "--test": "data.test",
+    "--minutes": "training.minutes",
+    "--epochs": "training.epochs",
+    "--steps": "training.steps",
+    "--seed": "training.seed",
+    "--threads": "training.threads",
+}
+
+
+def setting_flags(*names: str) -> Callable[[F], F]:
+    """Add the given flags of FLAGS to a command, as keyword arguments named after the flag."""
+
+    def decorate(function: F) -> F:
+        for name in reversed(names):
+            section, key = FLAGS[name].split(".")
+            described = next(f for f in dataclasses.fields(SECTIONS[section]) if f.name == key)
+            help_text = f"{described.metadata['help']} [{FLAGS[name]}]"
+            function = click.option(name, metavar=_metavar(str(described.type)), help=help_text)(function)
+        return function
+
+    return decorate
+
+
+def flag_settings(flags: dict[str, Any]) -> Layer:
+    """Settings from the flags that were given; commas separate the items of a list."""
+    layer: Layer = {}
+    for flag, name in FLAGS.items():
+        value = flags.get(flag[2:].replace("-", "_"))
+        if value is None:
+            continue
+        section, key, parsed = parse_override(f"{name}={value}")
+        if isinstance(parsed, list):
+            parsed = [part for item in parsed for part in str(item).split(",")]
+        layer.setdefault(section, {})[key] = parsed
+    return layer
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], Layer]:
+    """Tell `section.key=value` from paths. A file that is really called so wins.
+
+    >>> split_arguments(["a.txt", "model.cell=gru"])
+    (['a.txt'], {'model': {'cell': 'gru'}})
+    """
+    paths: list[str] = []
+    layer: Layer = {}
+    for argument in arguments:
+        if re.match(r"[a-z_]+\.[a-z_]+=", argument) and not Path(argument).exists():
+            section, key, value = parse_override(argument)
+            layer.setdefault(section, {})[key] = value
+        else:
+            paths.append(argument)
+    return paths, layer
+
+
+def recipe_names() -> list[str]:
+    folder = resources.files("sonho") / "recipes"
+    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> Layer:
+    """A recipe that comes with sonho, by name, or a TOML file by path. Raises InputNotFoundError."""
+    if name in recipe_names():
+        with resources.as_file(resources.files("sonho") / "recipes" / f"{name}.toml") as path:
+            return read_toml(path)
+    if name.endswith(".toml") or "/" in name:
+        return read_toml(Path(name))
+    raise InputNotFoundError(f"no recipe {name!r}; known: {', '.join(recipe_names())}, or a .toml file")
+
+
+def require_finite(name: str, value: float) -> float:
+    if value != value or value in (float("inf"), float("-inf")):
+        raise UsageError(f"{name} must be a finite number, got {value}")
+    return value
+
+
+def _metavar(kind: str) -> str:
+    choices = {"Level": "char|byte|word|subword", "DataKind": "stream|records|windows"}
+    if kind in choices:
+        return choices[kind]
+    if kind.startswith("Literal"):
+        return "|".join(re.findall(r'"([^"]+)"', kind))
+    return "NUMBER" if "int" in kind or "float" in kind else "TEXT"

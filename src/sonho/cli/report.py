@@ -1,0 +1,55 @@
+"""The table at the end of a training and of an evaluation: the model beside what it should beat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sonho.cli.display import clock
+
+if TYPE_CHECKING:
+    from sonho.evaluation.metrics import Report
+    from sonho.training.run import Result
+
+
+def print_result(result: Result) -> None:
+    """What a training brought, where it is and how to use it."""
+    console = Console(highlight=False)
+    if not result.finished:
+        console.print(Text(f"Stopped and saved. Go on with: sonho train --resume -o {result.folder}"))
+        return
+    console.print(Text(f"Trained for {clock(result.seconds)} minutes; model in {result.folder}/model.safetensors"))
+    if result.validation is not None:
+        print_table(console, "held-out text (validation)", result.validation, result.baselines)
+    if result.test is not None:
+        print_table(console, "test text, never read while learning", result.test, {})
+    console.print(Text(f"Write with it: sonho generate {result.folder} --prompt 'Once'"))
+
+
+def print_table(console: Console, what: str, report: Report, baselines: Mapping[str, float]) -> None:
+    """Bits per character of a model and of the baselines, the best first."""
+    table = Table(title=f"{what}: {report.num_chars:,} characters", title_justify="left", title_style="bold")
+    for heading, justify in (("", "left"), ("bits/char", "right"), ("nats/char", "right"), ("", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    rows = [(report.bits_per_char, "this model", True), *((b, n, False) for n, b in baselines.items())]
+    for bits, name, own in sorted(rows):
+        verdict = "" if own else f"{100 * (bits - report.bits_per_char) / bits:+.1f} % beaten"
+        if not own and bits < report.bits_per_char:
+            verdict = "better than this model"
+        style = "bold" if own else ""
+        table.add_row(name, f"{bits:.4f}", f"{bits * math.log(2):.4f}", verdict, style=style)
+    console.print(table)
+    console.print(
+        Text(
+            f"{report.loss:.4f} nats/token = {report.bits_per_char:.4f} bits/char = "
+            f"{report.bits_per_byte:.4f} bits/byte, perplexity {report.perplexity:.3f} per token, "
+            f"accuracy {100 * report.accuracy:.1f} % of {report.num_tokens:,} tokens"
+        )
+    )
+    if report.num_unknown:
+        console.print(Text(f"{report.num_unknown:,} characters are unknown to the model and were left out"))

@@ -1,0 +1,100 @@
+"""sonho train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sonho.cli.options import flag_settings, read_recipe, setting_flags, split_arguments
+from sonho.errors import UsageError
+
+
+@click.command("train")
+@click.argument("arguments", nargs=-1, metavar="[PATH]... [section.key=value]...")
+@click.option("--data", "data_files", multiple=True, metavar="FILE", help="a text to train on; the same as PATH")
+@click.option("--recipe", metavar="NAME", help="start from a known experiment, or a TOML file of your own")
+@click.option("-o", "--output", metavar="RUN", help="run folder to make; default: runs/NAME of the first PATH")
+@setting_flags("--minutes", "--epochs", "--steps", "--seed")
+@click.option("--resume", is_flag=True, help="go on where the checkpoint in RUN stands, bit for bit")
+@click.option("--init", metavar="MODEL", help="start from a trained model; its vocabulary grows as needed")
+@setting_flags(
+    "--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length"
+)
+@setting_flags("--validation", "--test", "--threads")
+@click.option("--json", "as_json", is_flag=True, help="write the metrics as JSON lines, nothing else")
+@click.option("--quiet", is_flag=True, help="write nothing but the result")
+@click.option("--list-recipes", is_flag=True, help="list the known experiments and stop")
+def command(
+    arguments: tuple[str, ...],
+    data_files: tuple[str, ...],
+    recipe: str | None,
+    output: str | None,
+    resume: bool,
+    init: str | None,
+    as_json: bool,
+    quiet: bool,
+    list_recipes: bool,
+    **flags: Any,
+) -> int:
+    """Train a model on a text file, many files, a folder, a table of short texts, or - (standard input).
+
+    With nothing else said it trains for five minutes. Any setting can be given as section.key=value:
+    the sections are model, data, training and sampling (see docs/reference).
+
+    \b
+    sonho train my.txt --minutes 3
+    sonho train names.txt --kind records -o runs/names
+    sonho train titles.csv --columns title --kind records model.cell=gru model.hidden_size=128
+    sonho train --recipe nietzsche --data nietzsche.txt
+    sonho train --resume -o runs/my
+    """
+    if list_recipes:
+        return _list_recipes()
+    paths, overrides = split_arguments([*arguments, *data_files])
+    layers = [read_recipe(recipe)] if recipe else []
+    layers += [flag_settings(flags), overrides]
+    settings = merged(layers)
+    if resume and not output:
+        raise UsageError("--resume needs the run folder to go on with; give it with -o")
+    if not paths and not resume:
+        raise UsageError("nothing to train on: give a text file, a folder or - for standard input")
+
+    from sonho.cli.display import make_display
+    from sonho.cli.report import print_result
+    from sonho.training.run import default_output, train
+
+    folder = Path(output) if output else default_output(paths)
+    display = make_display(as_json=as_json, quiet=quiet)
+    result = train(
+        paths, folder, settings, resume=resume, init=init or "", callbacks=[display], say=display.say
+    )
+    if not as_json:
+        print_result(result)
+    return 0 if result.finished else 130
+
+
+def merged(layers: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Later layers win; a new limit of time replaces the recipe's, whatever its unit."""
+    limits = {"minutes", "epochs", "steps"}
+    settings: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            old = settings.setdefault(section, {})
+            if section == "training" and limits & values.keys():
+                for name in limits:
+                    old.pop(name, None)
+            old.update(values)
+    return settings
+
+
+def _list_recipes() -> int:
+    from importlib import resources
+
+    from sonho.cli.options import recipe_names
+
+    for name in recipe_names():
+        text = (resources.files("sonho") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+        click.echo(f"{name:22} {text.splitlines()[0].lstrip('# ')}")
+    return 0

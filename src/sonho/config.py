@@ -1,0 +1,283 @@
+"""Every setting of a run: its name, its default, its help and its bounds, written once.
+
+The command-line flags, the recipes (TOML) and the reference page are read from
+these dataclasses. They are plain, so that loading a model stays quick; pydantic
+is imported only when a person's settings are checked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from sonho.errors import DataError, InputNotFoundError, UsageError
+
+Cell = Literal["lstm", "gru", "rnn", "conv", "ngram"]
+Level = Literal["char", "byte", "word", "subword"]
+DataKind = Literal["stream", "records", "windows"]
+UnknownPolicy = Literal["skip", "nearest", "error"]
+
+
+def _help(default: Any, text: str) -> Any:
+    """A dataclass field with a default and the sentence that documents it."""
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={"help": text})
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class ModelConfig:
+    """The network. Stored in the model file; with the vocabulary it fixes every array's shape."""
+
+    cell: Cell = _help("lstm", "the layer: lstm, gru, rnn, conv (dilated causal convolution) or ngram")
+    hidden_size: Annotated[int, Ge(1), Le(16384)] = _help(256, "units in each layer (H)")
+    num_layers: Annotated[int, Ge(1), Le(64)] = _help(1, "layers on top of each other")
+    embedding_dim: Annotated[int, Ge(0), Le(16384)] = _help(
+        0, "size of the symbol vectors; 0 = one-hot input"
+    )
+    tied: bool = _help(
+        False, "the output layer uses the embedding's weights (needs embedding_dim = hidden_size)"
+    )
+    nonlinearity: Literal["tanh", "relu"] = _help("tanh", "of the plain rnn cell")
+    kernel_size: Annotated[int, Ge(1), Le(64)] = _help(3, "of the conv cell: inputs seen by each layer")
+    layer_norm: bool = _help(False, "normalise the output of every layer")
+    dropout: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "share dropped between layers and before the output")
+    dropout_input: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "share dropped of the input vectors")
+    dropout_kind: Literal["standard", "locked"] = _help(
+        "standard", "standard draws a new mask at every position, locked one for the whole window"
+    )
+    weight_drop: Annotated[float, Ge(0), Lt(1)] = _help(
+        0.0, "share of hidden-to-hidden weights dropped a window"
+    )
+    order: Annotated[int, Ge(1), Le(16)] = _help(
+        6, "of the ngram cell: symbols looked at, the predicted one included"
+    )
+
+
+@dataclass
+class DataConfig:
+    """What is read, how it is cut into tokens and how the tokens are laid out for training."""
+
+    level: Level = _help("char", "what a token is: char, byte, word or subword")
+    kind: DataKind = _help(
+        "stream", "stream: one long text; records: a line or row is an item; windows: overlapping pieces"
+    )
+    columns: list[str] = _help([], "of CSV, TSV or Parquet: columns to read, joined in this order")
+    join: str = _help(" ", "put between joined columns")
+    field: str = _help("text", "of JSONL: the field that holds the text")
+    errors: Literal["strict", "replace", "skip"] = _help(
+        "strict", "bytes that are not UTF-8: strict stops, replace writes U+FFFD, skip leaves them out"
+    )
+    max_vocab: Annotated[int, Ge(0)] = _help(
+        0, "most tokens in the vocabulary; 0 = all (word: 30000, subword: 2000); the rest becomes <unk>"
+    )
+    min_count: Annotated[int, Ge(1)] = _help(1, "tokens seen fewer times become <unk>")
+    normalize: Literal["none", "NFC", "NFKC"] = _help("none", "Unicode normalisation before tokenising")
+    lowercase: bool = _help(False, "lower-case the text before tokenising")
+    newlines: Literal["keep", "fold"] = _help("fold", "fold turns CRLF and CR into LF")
+    validation: Annotated[float, Ge(0), Lt(1)] = _help(
+        0.1, "share held out: the tail of a stream, a seeded choice of records"
+    )
+    test: str = _help("", "a file, or a share such as 0.1, that training never reads; scored once at the end")
+    batch_size: Annotated[int, Ge(1), Le(65536)] = _help(64, "texts learned from side by side (N)")
+    bptt: Annotated[int, Ge(1), Le(65536)] = _help(64, "steps through which gradients flow (T)")
+    max_length: Annotated[int, Ge(0)] = _help(0, "records: longer ones are cut to this many tokens; 0 = 1000")
+    num_chars: Annotated[int, Ge(0)] = _help(
+        0, "records: cut each into pieces of this many tokens; 0 = whole"
+    )
+    objective: Literal["all", "last"] = _help(
+        "all", "all predicts every position; last only the one after each window (implies kind=windows)"
+    )
+    window: Annotated[int, Ge(1), Le(65536)] = _help(60, "windows: tokens seen before the predicted one")
+    stride: Annotated[int, Ge(1)] = _help(3, "windows: distance between starts")
+    prepare_megabytes: Annotated[float, Ge(0)] = _help(
+        64.0, "inputs larger than this are tokenised into memory-mapped shards first"
+    )
+
+
+@dataclass
+class TrainingConfig:
+    """How the weights are learned and for how long."""
+
+    optimizer: Literal["muon", "adamw", "rmsprop", "sgd"] = _help(
+        "muon", "muon for the layers' matrices with adamw for the rest, or one for all"
+    )
+    learning_rate: Annotated[float, Ge(0)] = _help(
+        0.0, "peak rate; 0 = muon 0.012, adamw 0.004, rmsprop 0.002, sgd 1.0"
+    )
+    momentum: Annotated[float, Ge(0), Lt(1)] = _help(0.95, "of muon and sgd")
+    weight_decay: Annotated[float, Ge(0)] = _help(0.01, "decoupled decay of the matrices, times the rate")
+    schedule: Literal["linear", "cosine", "constant"] = _help(
+        "linear", "how the rate falls after the warm-up"
+    )
+    warmup: Annotated[float, Ge(0), Lt(1)] = _help(0.02, "share of the run in which the rate rises from 0")
+    clip_norm: Annotated[float, Ge(0)] = _help(
+        1.0, "gradients are scaled down to this global norm; 0 = never"
+    )
+    ema: Annotated[float, Ge(0), Lt(1)] = _help(
+        0.995, "decay of the averaged weights that are kept; 0 = none"
+    )
+    patience: Annotated[int, Ge(0)] = _help(
+        0, "stop after this many validations without a better one; 0 = never, the best is kept anyway"
+    )
+    minutes: Annotated[float, Ge(0)] = _help(0.0, "train this long by the clock; 0 = by epochs or steps")
+    epochs: Annotated[float, Ge(0)] = _help(0.0, "passes over the training part; 0 = by minutes or steps")
+    steps: Annotated[int, Ge(0)] = _help(0, "optimiser steps; 0 = by minutes or epochs")
+    seed: Annotated[int, Ge(0), Lt(2**63)] = _help(0, "of the weights, the dropout, the split and the order")
+    validate_every: Annotated[int, Ge(0)] = _help(0, "steps between validations; 0 = chosen from the run")
+    sample_every: Annotated[int, Ge(0)] = _help(0, "steps between samples; 0 = with each validation")
+    log_every: Annotated[int, Ge(1)] = _help(10, "steps between lines of metrics.jsonl")
+    checkpoint_every: Annotated[int, Ge(0)] = _help(0, "steps between checkpoints; 0 = by checkpoint_seconds")
+    checkpoint_seconds: Annotated[float, Gt(0)] = _help(30.0, "seconds between checkpoints")
+    threads: Annotated[int, Ge(0), Le(1024)] = _help(0, "processor threads; 0 = all")
+    tensorboard: bool = _help(False, "write TensorBoard files beside metrics.jsonl")
+
+
+@dataclass
+class SamplingConfig:
+    """How text is drawn: the samples shown while learning, and the defaults kept for `generate`."""
+
+    prompts: list[str] = _help([""], "what samples start with")
+    temperatures: list[Annotated[float, Ge(0)]] = _help([0.8], "a sample of each prompt at each")
+    max_tokens: Annotated[int, Ge(1)] = _help(200, "longest sample")
+    top_k: Annotated[int, Ge(0)] = _help(0, "draw from the k most likely; 0 = all")
+    top_p: Annotated[float, Gt(0), Le(1)] = _help(1.0, "draw from the likeliest that hold this share")
+    min_p: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "leave out those below this share of the likeliest")
+    repetition_penalty: Annotated[float, Gt(0)] = _help(1.0, "above 1 discourages symbols already there")
+    gallery: bool = _help(False, "after training, every prompt at every temperature, 300 symbols each")
+    gallery_tokens: Annotated[int, Ge(1)] = _help(300, "length of the texts in the gallery")
+
+
+@dataclass
+class Config:
+    """A whole run: four sections, as in a recipe."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+
+SECTIONS: dict[str, type] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "training": TrainingConfig,
+    "sampling": SamplingConfig,
+}
+
+
+def build_config(*layers: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Lay settings over the defaults, later layers winning, and check them.
+
+    >>> build_config({"model": {"cell": "gru"}}, {"model": {"hidden_size": 64}}).model.hidden_size
+    64
+
+    Raises UsageError for an unknown section or key (naming the nearest) or a value out of bounds.
+    """
+    merged: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for layer in layers:
+        for section, values in layer.items():
+            if section not in SECTIONS:
+                raise UsageError(f"unknown section {section!r}{_nearest(section, SECTIONS)}")
+            if not isinstance(values, Mapping):
+                raise UsageError(f"{section!r} must be a table of settings, got {values!r}")
+            for key, value in values.items():
+                check_key(section, key)
+                merged[section][key] = value
+    return Config(**{name: _validated(name, merged[name]) for name in SECTIONS})
+
+
+def check_key(section: str, key: str) -> None:
+    """Raise UsageError, naming the nearest setting, unless `section.key` exists."""
+    known = [f.name for f in dataclasses.fields(SECTIONS[section])]
+    if key not in known:
+        everywhere = [f"{s}.{f.name}" for s, cls in SECTIONS.items() for f in dataclasses.fields(cls)]
+        elsewhere = [name for name in everywhere if name.split(".")[1] == key]
+        hint = f"; did you mean {elsewhere[0]!r}?" if elsewhere else _nearest(f"{section}.{key}", everywhere)
+        raise UsageError(f"unknown setting '{section}.{key}'{hint}")
+
+
+def _validated(section: str, values: Mapping[str, Any]) -> Any:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+    cls = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(SECTIONS[section])
+    try:
+        return TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in (section, *first["loc"]))
+        message = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+        raise UsageError(f"{name} = {first['input']!r}: {message}") from None
+
+
+def parse_override(text: str) -> tuple[str, str, Any]:
+    """Split `section.key=value`; the value is read as TOML where it is TOML, else as a string.
+
+    >>> parse_override("model.hidden_size=128")
+    ('model', 'hidden_size', 128)
+    >>> parse_override("sampling.prompts=Today ")
+    ('sampling', 'prompts', ['Today '])
+    """
+    name, equals, raw = text.partition("=")
+    section, dot, key = name.partition(".")
+    if not (equals and dot) or section not in SECTIONS:
+        raise UsageError(f"{text!r} is not section.key=value; sections are {', '.join(SECTIONS)}")
+    check_key(section, key)
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    kind = str(SECTIONS[section].__dataclass_fields__[key].type)
+    if kind == "str" and not isinstance(value, str):
+        value = raw  # data.test=0.1 is a share written as text
+    if kind.startswith("list") and not isinstance(value, list):
+        value = [value]
+    return section, key, value
+
+
+def read_toml(path: Path) -> dict[str, dict[str, Any]]:
+    """Read a recipe. Raises InputNotFoundError or DataError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputNotFoundError(f"no such recipe: {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not valid TOML: {error}") from None
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config dataclass as plain values, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_stored(cls: type, values: Mapping[str, Any]) -> Any:
+    """Rebuild a section from a model file: unknown keys are refused, types are checked, no pydantic.
+
+    Raises DataError. Bounds need no second look: the shapes of the stored arrays are compared.
+    """
+    if not isinstance(values, Mapping):
+        raise DataError(f"{cls.__name__} must be a table of settings, got {type(values).__name__}")
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    for key, value in values.items():
+        if key not in known:
+            raise DataError(f"unknown setting {key!r}; the file was made by another version of sonho")
+        default = cls().__dict__[key]
+        fits = isinstance(value, int | float) if isinstance(default, float) else type(value) is type(default)
+        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise DataError(f"setting {key!r} has the value {value!r}, expected {type(default).__name__}")
+    return cls(**values)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}" if len(names) < 20 else ""

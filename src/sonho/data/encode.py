@@ -1,0 +1,189 @@
+"""Text to the token ids of one split, in memory or in shards. Knows tokenizers and stores, not files or splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from sonho.config import DataConfig
+from sonho.data.parts import MemoryStore, Part, TokenStore
+from sonho.data.shards import Shard, ShardStore, ShardWriter, map_offsets
+from sonho.text.tokenizer import Tokenizer
+
+DEFAULT_MAX_LENGTH = 1000
+MOST_UNKNOWN_SHOWN = 50
+_BLOCK_CHARS = 1 << 20
+
+
+class PartWriter:
+    """Collects the ids of one split, and counts what they stand for."""
+
+    def __init__(self, tokenizer: Tokenizer, name: str, *, records: bool, folder: Path | None) -> None:
+        self.tokenizer, self.name, self.records, self.folder = tokenizer, name, records, folder
+        self.num_cut = 0
+        self.unknown: dict[str, None] = {}
+        self._seen = np.zeros(tokenizer.vocab_size, np.int64)  # how often each id occurs, (V,)
+        self._end = 0
+        self._tokens = _Arrays(tokenizer.dtype, folder, name)
+        self._offsets = _Arrays(np.dtype(np.int64), folder, f"{name}-offsets", one_file=True)
+        self._offsets.append(np.zeros(1, np.int64))
+
+    def append(self, tokens: np.ndarray, lengths: np.ndarray | None = None) -> None:
+        """Add ids (L,), and for records the length of each, its <eos> included."""
+        for start in range(0, len(tokens), _BLOCK_CHARS):
+            block = tokens[start : start + _BLOCK_CHARS]
+            self._seen += np.bincount(block, minlength=len(self._seen))
+        self._tokens.append(tokens)
+        if lengths is not None:
+            self._offsets.append(self._end + np.cumsum(lengths, dtype=np.int64))
+        self._end += len(tokens)
+
+    def note_unknown(self, text: str) -> None:
+        """Remember which symbols the tokenizer leaves out, up to fifty."""
+        if self.tokenizer.unk_id is None and len(self.unknown) < MOST_UNKNOWN_SHOWN:
+            self.unknown.update(dict.fromkeys(self.tokenizer.unknown_in(text)))
+
+    def finish(self) -> Part:
+        tokens = self._tokens.finish()
+        offsets = self._offsets.finish()
+        digest = hashlib.sha256(tokens.digest.encode())
+        if self.records:
+            digest.update(offsets.digest.encode())
+        unk_id = self.tokenizer.unk_id
+        return Part(
+            tokens=tokens,
+            offsets=_as_array(offsets) if self.records else None,
+            num_chars=int(self._seen @ self.tokenizer.char_counts()),
+            num_bytes=int(self._seen @ self.tokenizer.byte_counts()),
+            num_unknown=0 if unk_id is None else int(self._seen[unk_id]),
+            unknown=tuple(self.unknown)[:MOST_UNKNOWN_SHOWN],
+            num_cut=self.num_cut,
+            digest=digest.hexdigest(),
+        )
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """After an error nothing half-written stays behind."""
+        self._tokens.abandon()
+        self._offsets.abandon()
+
+
+def write_stream(chunks: Iterable[str], writer: PartWriter, *, watch: bool) -> None:
+    """Encode one long text; `watch` notes symbols that the tokenizer lacks."""
+
+    def watched() -> Iterator[str]:
+        for chunk in chunks:
+            writer.note_unknown(chunk)
+            yield chunk
+
+    for tokens in writer.tokenizer.encode_chunks(watched() if watch else chunks):
+        writer.append(tokens)
+
+
+class RecordEncoder:
+    """Encodes records a block at a time; each ends with <eos>, long ones are cut as the settings say."""
+
+    def __init__(self, writer: PartWriter, config: DataConfig, *, watch: bool) -> None:
+        self.writer, self.watch = writer, watch
+        self.piece = config.num_chars
+        self.longest = config.max_length or max(DEFAULT_MAX_LENGTH, config.num_chars)
+        self._block: list[str] = []
+        self._size = 0
+
+    def add(self, record: str) -> None:
+        """Add a record to which the tokenizer's steps have been applied."""
+        self._block.append(record)
+        self._size += len(record)
+        if self._size >= _BLOCK_CHARS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._block:
+            if self.watch:
+                self.writer.note_unknown("".join(self._block))
+            tokens, lengths = encode_block(self._block, self.writer.tokenizer)
+            lengths = _in_pieces(lengths, self.piece) if self.piece else lengths
+            self.writer.num_cut += int((lengths > self.longest).sum())
+            tokens, lengths = _cut(tokens, lengths, self.longest)
+            self.writer.append(_with_ends(tokens, lengths, self.writer.tokenizer.eos_id), lengths + 1)
+        self._block, self._size = [], 0
+
+
+def encode_block(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """The ids of all records in a row (L,), and how many each has (R,), without <eos>.
+
+    Where a token is a character or a byte, one call encodes them all, tens of times quicker than
+    one call each; equal lengths then prove that no symbol was left out.
+    """
+    if tokenizer.level in ("char", "byte") and tokenizer.steps.normalize == "none":
+        tokens = tokenizer.encode("".join(records))
+        if tokenizer.level == "char":
+            lengths = np.fromiter(map(len, records), np.int64, len(records))
+        else:
+            sizes = (len(record.encode("utf-8", "surrogateescape")) for record in records)
+            lengths = np.fromiter(sizes, np.int64, len(records))
+        if lengths.sum() == len(tokens):
+            return tokens, lengths
+    arrays = [tokenizer.encode(record) for record in records]
+    return np.concatenate(arrays), np.array([len(array) for array in arrays], np.int64)
+
+
+class _Arrays:
+    """Arrays joined end to end, in memory or in files."""
+
+    def __init__(self, dtype: np.dtype, folder: Path | None, name: str, *, one_file: bool = False) -> None:
+        self.dtype = dtype
+        self.pieces: list[np.ndarray] = []
+        self.writer: ShardWriter | None = None
+        if folder is not None:
+            self.writer = ShardWriter(folder, name, dtype, one_file=one_file)
+
+    def append(self, items: np.ndarray) -> None:
+        if self.writer is not None:
+            self.writer.append(items)
+        else:
+            self.pieces.append(items)
+
+    def finish(self) -> TokenStore:
+        if self.writer is not None:
+            return ShardStore(self.writer.folder, self.writer.finish(), self.dtype)
+        return MemoryStore(np.concatenate([np.zeros(0, self.dtype), *self.pieces]))
+
+    def abandon(self) -> None:
+        if self.writer is not None:
+            self.writer.abandon()
+
+
+def _as_array(offsets: TokenStore) -> np.ndarray:
+    if isinstance(offsets, ShardStore):
+        return map_offsets(offsets.folder / offsets.shards[0].name, len(offsets))
+    return offsets.read(0, len(offsets))
+
+
+def _in_pieces(lengths: np.ndarray, piece: int) -> np.ndarray:
+    """Lengths of the pieces of at most `piece` tokens into which records fall."""
+    counts = np.maximum(-(-lengths // piece), 1)
+    pieces = np.full(int(counts.sum()), piece, np.int64)
+    pieces[np.cumsum(counts) - 1] = lengths - (counts - 1) * piece
+    return pieces
+
+
+def _cut(tokens: np.ndarray, lengths: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    if not len(lengths) or lengths.max() <= longest:
+        return tokens, lengths
+    starts = np.cumsum(lengths) - lengths
+    places = np.arange(len(tokens)) - np.repeat(starts, lengths)
+    return tokens[places < longest], np.minimum(lengths, longest)
+
+
+def _with_ends(tokens: np.ndarray, lengths: np.ndarray, eos_id: int) -> np.ndarray:
+    joined = np.full(len(tokens) + len(lengths), eos_id, tokens.dtype)
+    is_text = np.ones(len(joined), bool)
+    is_text[np.cumsum(lengths + 1) - 1] = False
+    joined[is_text] = tokens
+    return joined

@@ -1,0 +1,48 @@
+"""Sentences about the data, printed with every run. Knows counts, not how they came about."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+
+from sonho.config import DataConfig
+from sonho.data.parts import Part
+
+
+def stream_notes(parts: dict[str, Part]) -> list[str]:
+    """How many characters each split has."""
+    total = sum(part.num_chars for part in parts.values())
+    held_out = "the tail is held out" if len(parts) > 1 else "nothing is held out"
+    return [f"{total:,} characters: {_sizes({n: p.num_chars for n, p in parts.items()})}; {held_out}"]
+
+
+def record_notes(parts: dict[str, Part], hashes: array[int], seed: int) -> list[str]:
+    """How many records each split has, and how many are repeated; `hashes` has one number a record."""
+    records = {name: part.num_records for name, part in parts.items()}
+    chars = sum(part.num_chars for part in parts.values())
+    held_out = f"chosen by their text and seed {seed}" if len(parts) > 1 else "nothing is held out"
+    notes = [f"{sum(records.values()):,} records of {chars:,} characters: {_sizes(records)}; {held_out}"]
+    repeated = len(hashes) - len(np.unique(np.frombuffer(hashes, np.uint64)))
+    if repeated:
+        notes.append(f"{repeated:,} records are exact duplicates of others and share their side of the split")
+    return notes
+
+
+def part_notes(name: str, part: Part, config: DataConfig) -> list[str]:
+    """What is missing from a split."""
+    notes = []
+    if part.num_cut:
+        notes.append(f"{name}: {part.num_cut:,} records are longer than data.max_length tokens and were cut there")
+    if part.unknown:
+        shown = ", ".join(repr(symbol) for symbol in part.unknown[:10]) + (" …" if len(part.unknown) > 10 else "")
+        notes.append(f"{name}: symbols that the vocabulary lacks were left out: {shown}")
+    if part.num_unknown:
+        notes.append(f"{name}: {100 * part.num_unknown / part.num_tokens:.2f} % of the tokens are <unk>")
+    if not part.num_predicted:
+        notes.append(f"{name}: {part.num_tokens} tokens are too few to predict one from another; left out")
+    return notes
+
+
+def _sizes(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())

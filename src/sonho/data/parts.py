@@ -1,0 +1,83 @@
+"""One split of the data as token ids: where they lie, and where its records begin. Knows ids, not text."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+PIECE_BYTES = 64 << 20  # of a shard, and of each hashed piece: ids in memory and on disk have one digest
+
+
+class TokenStore(Protocol):
+    """A long row of ids, in memory or in files."""
+
+    dtype: np.dtype
+    digest: str  # SHA-256 over the SHA-256 of each 64 MB
+
+    def __len__(self) -> int: ...
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Ids start..stop-1, shape (stop - start,); like a slice, shorter at the end."""
+        ...
+
+    def gather(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """The `length` ids from each start, shape (N, length); places past the end hold any id."""
+        ...
+
+
+class MemoryStore:
+    """Ids in one array."""
+
+    def __init__(self, tokens: np.ndarray) -> None:
+        self.tokens = tokens  # (L,)
+        self.dtype = tokens.dtype
+        self.digest = _digest(tokens)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return self.tokens[start:stop]
+
+    def gather(self, starts: np.ndarray, length: int) -> np.ndarray:
+        places = starts[:, None] + np.arange(length)  # (N, length)
+        return self.tokens.take(places, mode="clip")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split, tokenised."""
+
+    tokens: TokenStore
+    offsets: np.ndarray | None  # records: (R+1,) int64 into tokens; every record ends with <eos>. None: one text
+    num_chars: int  # of the text that the tokens stand for; the end of a record counts as one newline
+    num_bytes: int  # the same in UTF-8
+    num_unknown: int = 0  # <unk> tokens among them
+    unknown: tuple[str, ...] = ()  # the first distinct symbols that the tokenizer left out
+    num_cut: int = 0  # records that were cut short
+    digest: str = ""  # SHA-256 of the tokens and the offsets
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def num_records(self) -> int:
+        return 0 if self.offsets is None else len(self.offsets) - 1
+
+    @property
+    def num_predicted(self) -> int:
+        """Tokens that are predicted in one pass: all but the first of a text, all of each record."""
+        return self.num_tokens if self.offsets is not None else max(self.num_tokens - 1, 0)
+
+
+def _digest(tokens: np.ndarray) -> str:
+    whole = hashlib.sha256()
+    step = PIECE_BYTES // tokens.dtype.itemsize
+    for start in range(0, len(tokens), step):
+        piece = np.ascontiguousarray(tokens[start : start + step], dtype=tokens.dtype.newbyteorder("<"))
+        whole.update(hashlib.sha256(piece).digest())
+    return whole.hexdigest()

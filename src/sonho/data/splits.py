@@ -1,0 +1,129 @@
+"""Which part of the data learns, which one judges. Knows sizes and hashes, not tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sonho.config import DataConfig, DataKind
+from sonho.errors import UsageError
+
+SPLITS = ("train", "validation", "test")
+EXACT_UP_TO = 10_000  # distinct records; with more, chance alone comes close to the share that was asked for
+_ALL = 1 << 64
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What is held out: shares of the whole, or a file for the test."""
+
+    validation: float
+    test: float
+    test_file: str = ""
+
+
+def read_shares(config: DataConfig) -> Shares:
+    """`data.test` is a share such as 0.1, or else a path.
+
+    >>> read_shares(DataConfig(test="0.2"))
+    Shares(validation=0.1, test=0.2, test_file='')
+    """
+    try:
+        test = float(config.test or 0)
+    except ValueError:
+        return Shares(config.validation, 0.0, config.test)
+    if Path(config.test).is_file():
+        return Shares(config.validation, 0.0, config.test)
+    if not 0 <= test < 1:
+        raise UsageError(f"data.test = {config.test}: a share lies between 0 and 1, and a file must exist")
+    if test + config.validation >= 1:
+        raise UsageError(
+            f"data.validation = {config.validation} and data.test = {config.test} leave nothing to train on"
+        )
+    return Shares(config.validation, test)
+
+
+def data_kind(config: DataConfig) -> DataKind:
+    """The kind that the settings amount to: predicting only the last token of a piece implies windows."""
+    if config.objective == "last" and config.kind == "records":
+        raise UsageError("data.objective=last reads one long text; leave out data.kind=records")
+    return "windows" if config.objective == "last" else config.kind
+
+
+def stream_sizes(num_chars: int, shares: Shares, least: int) -> dict[str, int]:
+    """Characters of each split of a long text, in this order; held-out parts are the tail.
+
+    A held-out part has at least `least` characters, as long as that is no more than a fifth.
+
+    >>> stream_sizes(1_115_394, Shares(0.1, 0.0), least=64)
+    {'train': 1003854, 'validation': 111540, 'test': 0}
+    """
+    least = min(least, num_chars // 5)
+    test = max(num_chars - int(num_chars * (1 - shares.test)), least) if shares.test else 0
+    kept = int(num_chars * (1 - shares.test - shares.validation))
+    validation = max(num_chars - test - kept, least) if shares.validation else 0
+    return {"train": num_chars - validation - test, "validation": validation, "test": test}
+
+
+class TextCutter:
+    """Hands out a streamed text in consecutive runs of so many characters."""
+
+    def __init__(self, chunks: Iterable[str]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = ""
+
+    def take(self, count: int) -> Iterator[str]:
+        """The next `count` characters, or what there is, in pieces; use it up before the next call."""
+        while count > 0:
+            chunk = self._rest or next(self._chunks, "")
+            if not chunk:
+                return
+            piece, self._rest = chunk[:count], chunk[count:]
+            count -= len(piece)
+            yield piece
+
+
+@dataclass(frozen=True)
+class RecordSplit:
+    """Sends each record to a side by a hash of the seed and its text.
+
+    Exact duplicates therefore share a side, and neither the order nor the file of a record matters.
+    """
+
+    seed: int
+    test_below: int  # hashes under this bound are the test's
+    validation_below: int
+
+    def hash(self, record: str) -> int:
+        key = self.seed.to_bytes(8, "little")
+        digest = hashlib.blake2b(record.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
+        return int.from_bytes(digest, "little")
+
+    def side(self, value: int) -> str:
+        """The split of a record with this hash."""
+        if value >= self.validation_below:
+            return "train"
+        return "test" if value < self.test_below else "validation"
+
+
+def split_records(records: Iterable[str], shares: Shares, seed: int) -> RecordSplit:
+    """Choose the bounds; reads no more records than it needs.
+
+    Up to 10,000 distinct records get the shares to the nearest record, and at least one to validate
+    on where there are two; beyond, the bounds are the shares of all possible hashes.
+    """
+    split = RecordSplit(seed, round(shares.test * _ALL), round((shares.test + shares.validation) * _ALL))
+    if not split.validation_below:
+        return split
+    distinct: set[int] = set()
+    for record in records:
+        distinct.add(split.hash(record))
+        if len(distinct) > EXACT_UP_TO:
+            return split
+    values, most = sorted(distinct), len(distinct) - 1
+    validation = min(max(round(shares.validation * len(values)), 1), most) if shares.validation else 0
+    test = min(max(round(shares.test * len(values)), 1), most - validation) if shares.test else 0
+    bounds = [*values, _ALL]
+    return RecordSplit(seed, bounds[max(test, 0)], bounds[max(test + validation, 0)])

@@ -1,0 +1,209 @@
+"""`load(path)` gives a `Model`: text in, text out. The door to everything else in this folder.
+
+    model = load("run/")
+    print(model.generate("Today ", temperature=0.5, seed=1))
+    for piece in model.stream("Today "):
+        print(piece, end="", flush=True)
+
+Knows how the parts fit together; each part knows its own work.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from os import PathLike, fspath
+from typing import Any, Unpack, overload
+
+import numpy as np
+
+from sonho.decoding.generate import Generation, Piece, RowWriter, draw_rows, feed_rows
+from sonho.decoding.prompt import encode_prompt, ids_to_feed
+from sonho.decoding.sampler import Sampler, Source
+from sonho.decoding.settings import Options, Settings, Temperature, check_whole, make_settings
+from sonho.decoding.stepper import build_stepper
+from sonho.decoding.symbols import forced_ids, logit_biases
+from sonho.errors import UsageError
+from sonho.storage.model_file import ModelFile, load_model_file
+
+DEFAULT_TEMPERATURE = 0.8
+# The person's line, seen from `encode_prompt`, which `_encode` and one of the doors stand between.
+CALLS_TO_THE_PERSON = 3
+
+
+def load(path: str | PathLike[str]) -> Model:
+    """Load a model file, or the one in a run folder.
+
+    Raises InputNotFoundError, ModelFileError (damaged, altered or foreign) or StorageError.
+    """
+    return Model(load_model_file(fspath(path)))
+
+
+class Model:
+    """A model ready to generate. It never changes, so threads may share one.
+
+    `Settings` lists the options of the three methods; the model file holds some of their defaults.
+    They raise UsageError for an option that cannot be, and warn once (SonhoWarning) of symbols in
+    the prompt that the model does not know; the text shows them all the same.
+    """
+
+    def __init__(self, model_file: ModelFile) -> None:
+        self.model_file = model_file
+        self.tokenizer = model_file.tokenizer
+        self.stepper = build_stepper(model_file)
+
+    @overload
+    def generate(
+        self, prompt: str = "", *, n: int, temperature: Temperature | Sequence[float] | None = None,
+        **options: Unpack[Options],
+    ) -> list[Generation]: ...  # fmt: skip
+    @overload
+    def generate(
+        self, prompt: str = "", *, n: None = None, temperature: Sequence[float], **options: Unpack[Options]
+    ) -> list[Generation]: ...
+    @overload
+    def generate(
+        self, prompt: str = "", *, n: None = None, temperature: Temperature | None = None,
+        **options: Unpack[Options],
+    ) -> Generation: ...  # fmt: skip
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        n: int | None = None,
+        temperature: Temperature | Sequence[float] | None = None,
+        **options: Unpack[Options],
+    ) -> Generation | list[Generation]:
+        """A text that begins with `prompt`.
+
+        A list comes back for `n` texts, all different, and for a list of temperatures (a gallery):
+        `n` at each, in that order. The first of `n` is the text that the seed gives without `n`.
+        """
+        gallery = _as_list(temperature)
+        settings = [
+            self._settings(value, options) for value in ([temperature] if gallery is None else gallery)
+        ]
+        check_whole("n", 1 if n is None else n, least=1)
+        if not settings:
+            raise UsageError("temperature is an empty list; give at least one")
+        ids = self._encode(prompt, settings[0])
+        seed = _choose_seed(settings[0].seed)
+        texts: list[Generation] = []
+        for one in settings:
+            sources = [Source(seed, stream, ids) for stream in range(n or 1)]
+            texts += self._finish([prompt] * len(sources), sources, one)
+        return texts[0] if n is None and gallery is None else texts
+
+    def generate_batch(
+        self,
+        prompts: Sequence[str],
+        *,
+        seeds: Sequence[int] | None = None,
+        temperature: Temperature | None = None,
+        **options: Unpack[Options],
+    ) -> list[Generation]:
+        """A text for each prompt, drawn side by side.
+
+        Each is the text that `generate` gives for its prompt alone with the same seed: `seed` for
+        all, or `seeds`, one each; without either every row draws its own.
+        """
+        settings = self._settings(temperature, options)
+        if isinstance(prompts, str):
+            raise UsageError("prompts must be a list of strings; use generate for one")
+        if seeds is not None and (settings.seed is not None or len(seeds) != len(prompts)):
+            raise UsageError(f"give seed for all or {len(prompts)} seeds, one for each prompt")
+        row_seeds = [settings.seed] * len(prompts) if seeds is None else seeds
+        sources = []
+        for prompt, seed in zip(prompts, row_seeds, strict=True):
+            chosen = _choose_seed(replace(settings, seed=seed).seed)
+            sources.append(Source(chosen, 0, self._encode(prompt, settings)))
+        return self._finish(prompts, sources, settings) if sources else []
+
+    def stream(
+        self, prompt: str = "", *, temperature: Temperature | None = None, **options: Unpack[Options]
+    ) -> Iterator[Piece]:
+        """The text of `generate` in pieces, as soon as they are certain, the prompt first.
+
+        The last piece, which may be empty, holds the finish reason, the seed and the tokens drawn.
+        """
+        settings = self._settings(temperature, options)
+        source = Source(_choose_seed(settings.seed), 0, self._encode(prompt, settings))
+        writer, pieces = self._start([source], settings)
+
+        def stream() -> Iterator[Piece]:
+            if settings.echo and prompt:
+                yield Piece(prompt)
+            for _, text in pieces:
+                if writer[0].finish_reason is None:
+                    yield Piece(text)
+                else:
+                    yield Piece(text, writer[0].finish_reason, source.seed, writer[0].num_tokens)
+
+        return stream()
+
+    def _settings(self, temperature: Any, options: Options) -> Settings:
+        """The options over the defaults that the model file holds."""
+        stored = self.model_file.sampling
+        if temperature is None:
+            only = len(stored.temperatures) == 1  # several are a gallery, and no default
+            temperature = stored.temperatures[0] if only else DEFAULT_TEMPERATURE
+        defaults = {
+            "max_tokens": stored.max_tokens,
+            "top_k": stored.top_k or None,
+            "top_p": stored.top_p,
+            "min_p": stored.min_p,
+            "repetition_penalty": stored.repetition_penalty,
+        }
+        return make_settings({**defaults, **options, "temperature": temperature})
+
+    def _encode(self, prompt: str, settings: Settings) -> tuple[int, ...]:
+        ids = encode_prompt(self.tokenizer, prompt, settings.unknown, stacklevel=CALLS_TO_THE_PERSON)
+        return tuple(ids.tolist())
+
+    def _start(
+        self, sources: Sequence[Source], settings: Settings
+    ) -> tuple[list[RowWriter], Iterator[tuple[int, str]]]:
+        """Check what is left to check, and set up the rows: their writers and what they will write."""
+        tokenizer, data_kind = self.tokenizer, self.model_file.data_kind
+        bias = logit_biases(settings, tokenizer, data_kind)
+        sampler = Sampler(settings, sources, bias=bias, forced=forced_ids(settings, tokenizer, data_kind))
+        writers = [
+            RowWriter(tokenizer.decoder(), settings.stops, tokenizer.eos_id, settings.max_tokens)
+            for _ in sources
+        ]
+        prompts = [
+            ids_to_feed(tokenizer, data_kind, np.array(source.prompt_ids, np.int64)) for source in sources
+        ]
+
+        def pieces() -> Iterator[tuple[int, str]]:
+            logits, state = feed_rows(self.stepper, prompts)
+            yield from draw_rows(self.stepper, logits, state, sampler, writers)
+
+        return writers, pieces()
+
+    def _finish(
+        self, prompts: Sequence[str], sources: Sequence[Source], settings: Settings
+    ) -> list[Generation]:
+        """Draw every row to its end."""
+        writers, pieces = self._start(sources, settings)
+        texts = [[prompt] if settings.echo else [] for prompt in prompts]
+        for row, text in pieces:
+            texts[row].append(text)
+        generations = []
+        for text_pieces, source, writer in zip(texts, sources, writers, strict=True):
+            assert writer.finish_reason is not None  # draw_rows ends when every writer has ended
+            text = "".join(text_pieces)
+            generations.append(Generation(text, writer.finish_reason, source.seed, writer.num_tokens))
+        return generations
+
+
+def _choose_seed(seed: int | None) -> int:
+    return secrets.randbits(63) if seed is None else int(seed)
+
+
+def _as_list(temperature: Any) -> list[Any] | None:
+    """A gallery's temperatures, or None where `temperature` is a single one or a schedule."""
+    if isinstance(temperature, list | tuple | range | np.ndarray):
+        return list(temperature)
+    return None

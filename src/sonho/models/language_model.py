@@ -1,0 +1,164 @@
+"""The language model: symbols in, a distribution over the next symbol out, state carried by the caller.
+
+Shapes: N batch, T time, D input, H hidden, V vocabulary. The names of the parameters are the names
+of the arrays in the model file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sonho.config import ModelConfig
+from sonho.errors import UsageError
+from sonho.nn.causal_conv import CausalConv, dilation_of
+from sonho.nn.cells import LSTMState
+from sonho.nn.dropout import drop
+from sonho.nn.recurrent import LayerState, Recurrent
+from sonho.storage.container import Arrays
+
+State = tuple[LayerState, ...]
+
+
+class LanguageModel(nn.Module):
+    """Input (one-hot or embedding), a stack of layers of one kind, and an output layer.
+
+    `masked_ids` are never predicted: their logits are -inf. Raises UsageError where the
+    configuration cannot work.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int, masked_ids: Sequence[int] = (0,)) -> None:
+        super().__init__()
+        check_model_config(config)
+        self.config, self.vocab_size = config, vocab_size
+        self.embedding = nn.Embedding(vocab_size, config.embedding_dim) if config.embedding_dim else None
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=config.embedding_dim**-0.5)
+        sizes = [config.embedding_dim or vocab_size] + [config.hidden_size] * (config.num_layers - 1)
+        self.layers = nn.ModuleList(_make_layer(config, index, size) for index, size in enumerate(sizes))
+        self.output = Output(config.hidden_size, vocab_size, tied=config.tied)
+        mask = torch.zeros(vocab_size)
+        mask[list(masked_ids)] = -torch.inf
+        self.register_buffer("mask", mask, persistent=False)
+        self.mask: Tensor
+
+    def initial_state(self, batch_size: int) -> State:
+        return tuple(layer.initial_state(batch_size) for layer in self._layers())
+
+    def forward(
+        self, tokens: Tensor, state: State, lengths: Tensor | None = None, *, last_only: bool = False
+    ) -> tuple[Tensor, State]:
+        """Logits (N, T, V) for the symbol after each position, or (N, 1, V) with `last_only`, and the state.
+
+        `tokens` is (N, T) integers; `lengths` (N,) are the positions of each row that count.
+        """
+        config = self.config
+        hidden = tokens if self.embedding is None else self.embedding(tokens)
+        if config.dropout_input and self.training:
+            if self.embedding is None:
+                hidden = F.one_hot(tokens, self.vocab_size).to(self.mask.dtype)
+            hidden = drop(hidden, config.dropout_input, config.dropout_kind, self.training)
+        new_state = []
+        for layer, layer_state in zip(self._layers(), state, strict=True):
+            hidden, after = layer(hidden, layer_state, lengths)
+            if hasattr(layer, "norm"):
+                hidden = layer.norm(hidden)
+            hidden = drop(hidden, config.dropout, config.dropout_kind, self.training)
+            new_state.append(after)
+        if last_only:
+            hidden = hidden[:, -1:]
+        return F.linear(hidden, self.output_weight(), self.output.bias + self.mask), tuple(new_state)
+
+    def output_weight(self) -> Tensor:
+        """The (V, H) matrix of the output layer, which may be the embedding's."""
+        if self.output.weight is not None:
+            return self.output.weight
+        assert self.embedding is not None  # check_model_config: tied needs an embedding
+        return self.embedding.weight
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """One symbol per row: `tokens` (N,) to logits (N, V) and the state."""
+        logits, state = self(tokens[:, None], state)
+        return logits[:, 0], state
+
+    def _layers(self) -> list[Any]:
+        return list(self.layers)
+
+
+class Output(nn.Module):
+    """The output layer's weights (V, H) and bias (V); `weight` is None where tied to the embedding."""
+
+    def __init__(self, hidden_size: int, vocab_size: int, *, tied: bool) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+        self.weight: nn.Parameter | None = None
+        if not tied:
+            self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(vocab_size, hidden_size)))
+
+
+def _make_layer(config: ModelConfig, index: int, input_size: int) -> nn.Module:
+    layer: Any
+    if config.cell == "conv":
+        dilation = dilation_of(index, config.kernel_size)
+        layer = CausalConv(input_size, config.hidden_size, config.kernel_size, dilation)
+    else:
+        layer = Recurrent(
+            config.cell,
+            input_size,
+            config.hidden_size,
+            nonlinearity=config.nonlinearity,
+            weight_drop=config.weight_drop,
+        )
+    if config.layer_norm:
+        layer.norm = nn.LayerNorm(config.hidden_size)
+    return layer  # type: ignore[no-any-return]
+
+
+def check_model_config(config: ModelConfig) -> None:
+    """Raise UsageError for a combination of settings that cannot be built."""
+    if config.cell == "ngram":
+        raise UsageError("model.cell=ngram counts instead of training; it has no layers")
+    if config.tied and config.embedding_dim != config.hidden_size:
+        raise UsageError(
+            f"model.tied needs model.embedding_dim = model.hidden_size,"
+            f" got {config.embedding_dim} and {config.hidden_size}"
+        )
+    if config.weight_drop and config.cell == "conv":
+        raise UsageError("model.weight_drop works on hidden-to-hidden weights; a conv layer has none")
+
+
+def detach(state: State) -> State:
+    """The same state, cut from the graph that made it: gradients stop here (truncated BPTT)."""
+    return tuple(
+        LSTMState(layer.h.detach(), layer.c.detach()) if isinstance(layer, LSTMState) else layer.detach()
+        for layer in state
+    )
+
+
+def flatten(state: State) -> list[Tensor]:
+    """The tensors of a state, in a fixed order; `unflatten` turns them back."""
+    return [tensor for layer in state for tensor in (layer if isinstance(layer, LSTMState) else (layer,))]
+
+
+def unflatten(tensors: Sequence[Tensor], like: State) -> State:
+    """A state shaped as `like`, made of `tensors`."""
+    rest = iter(tensors)
+    return tuple(
+        LSTMState(next(rest), next(rest)) if isinstance(layer, LSTMState) else next(rest) for layer in like
+    )
+
+
+def to_arrays(module: nn.Module) -> Arrays:
+    """The parameters as NumPy copies, under their names."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in module.named_parameters()}
+
+
+def load_arrays(module: nn.Module, arrays: Arrays) -> None:
+    """Copy arrays into the parameters of the same names. Shapes were checked when the file was read."""
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.from_numpy(arrays[name]))

@@ -1,0 +1,16 @@
+"""Two kinds of dropout on a sequence (N, T, D): `standard` per position, `locked` per window."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def drop(inputs: Tensor, share: float, kind: str, training: bool) -> Tensor:
+    """Zero `share` of the entries and scale up the rest; `locked` uses one mask for all T (Gal 2016)."""
+    if not training or share == 0:
+        return inputs
+    if kind == "standard":
+        return F.dropout(inputs, share)
+    mask = F.dropout(inputs.new_ones(inputs.shape[0], 1, inputs.shape[2]), share)
+    return inputs * mask

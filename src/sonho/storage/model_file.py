@@ -1,0 +1,165 @@
+"""The model file: everything needed to use a trained network, in one `name.safetensors`.
+
+Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru r,z,n, 1 rnn):
+
+    embedding.weight      (V, D)      only where embedding_dim > 0
+    layers.i.weight_ih    (G*H, D)    first layer: D = embedding_dim, or V for one-hot input
+    layers.i.weight_hh    (G*H, H)
+    layers.i.bias         (G*H)
+    layers.i.weight       (2H, kernel_size, D)   conv, instead of the three above; its bias is (2H)
+    layers.i.norm.weight, layers.i.norm.bias (H) only with layer_norm
+    output.weight         (V, H)      not where tied
+    output.bias           (V)
+
+An n-gram model has the arrays of `evaluation/kneser_ney.py` instead. No path, date or duration is
+in the file: the same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from sonho.config import DataKind, ModelConfig, SamplingConfig, from_stored, to_dict
+from sonho.errors import DataError, InputNotFoundError, ModelFileError
+from sonho.storage.container import Arrays, read_container, write_container
+from sonho.text import Tokenizer, tokenizer_from_json
+
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+MODEL_FILE_NAME = "model.safetensors"
+
+
+@dataclass
+class ModelFile:
+    """A model as it is stored. `window` > 0: trained on windows, it is fed the last `window` tokens."""
+
+    model: ModelConfig
+    tokenizer: Tokenizer
+    data_kind: DataKind
+    arrays: Arrays
+    window: int = 0
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def save_model_file(path: Path, model_file: ModelFile) -> None:
+    """Write a model file durably. Raises StorageError."""
+    header = {
+        "model": to_dict(model_file.model),
+        "tokenizer": model_file.tokenizer.to_json(),
+        "data_kind": model_file.data_kind,
+        "window": model_file.window,
+        "sampling": to_dict(model_file.sampling),
+        "record": model_file.record,
+    }
+    write_container(path, "model", header, model_file.arrays)
+
+
+def load_model_file(path: str | Path) -> ModelFile:
+    """Read a model file, or the one in a run folder, and check that its parts fit together.
+
+    Raises InputNotFoundError or ModelFileError.
+    """
+    path = find_model_file(Path(path))
+    header, arrays = read_container(path, "model")
+    try:
+        loaded = ModelFile(
+            model=from_stored(ModelConfig, header["model"]),
+            tokenizer=tokenizer_from_json(header["tokenizer"]),
+            data_kind=header["data_kind"],
+            arrays=arrays,
+            window=header["window"],
+            sampling=from_stored(SamplingConfig, header["sampling"]),
+            record=dict(header["record"]),
+        )
+        if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
+            raise DataError(f"data_kind {loaded.data_kind!r}, window {loaded.window!r}")
+        _check_arrays(loaded)
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} does not fit together: {error}") from None
+    return loaded
+
+
+def find_model_file(path: Path) -> Path:
+    """The model file at `path`, which may be a run folder. Raises InputNotFoundError."""
+    if path.is_dir():
+        path = path / MODEL_FILE_NAME
+        if not path.exists():
+            raise InputNotFoundError(
+                f"{path.parent} holds no {MODEL_FILE_NAME}; give a model file or a run folder"
+            )
+    if not path.exists():
+        raise InputNotFoundError(f"no such model: {path}")
+    return path
+
+
+def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every array that a network of this configuration has.
+
+    >>> shapes = expected_shapes(ModelConfig(cell="lstm", hidden_size=128), vocab_size=84)
+    >>> sum(int(np.prod(shape)) for shape in shapes.values())
+    119892
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    if config.embedding_dim:
+        shapes["embedding.weight"] = (vocab_size, config.embedding_dim)
+    size, inputs = config.hidden_size, config.embedding_dim or vocab_size
+    for layer in range(config.num_layers):
+        prefix = f"layers.{layer}"
+        if config.cell == "conv":
+            shapes[f"{prefix}.weight"] = (2 * size, config.kernel_size, inputs)
+            shapes[f"{prefix}.bias"] = (2 * size,)
+        else:
+            rows = GATES[config.cell] * size
+            shapes[f"{prefix}.weight_ih"] = (rows, inputs)
+            shapes[f"{prefix}.weight_hh"] = (rows, size)
+            shapes[f"{prefix}.bias"] = (rows,)
+        if config.layer_norm:
+            shapes[f"{prefix}.norm.weight"] = shapes[f"{prefix}.norm.bias"] = (size,)
+        inputs = size
+    if not config.tied:
+        shapes["output.weight"] = (vocab_size, size)
+    shapes["output.bias"] = (vocab_size,)
+    return shapes
+
+
+def count_parameters(arrays: Mapping[str, Any]) -> int:
+    return sum(int(np.prod(array.shape)) for array in arrays.values())
+
+
+def _check_arrays(loaded: ModelFile) -> None:
+    if loaded.model.cell == "ngram":
+        return _check_ngram(loaded.arrays, loaded.model.order)
+    if loaded.model.tied and loaded.model.embedding_dim != loaded.model.hidden_size:
+        raise DataError("tied weights need embedding_dim = hidden_size")
+    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size)
+    for name in sorted(expected.keys() | loaded.arrays.keys()):
+        found = loaded.arrays.get(name)
+        if found is None or name not in expected:
+            raise DataError(f"array {name} is {'missing' if found is None else 'not expected'}")
+        if found.shape != expected[name] or found.dtype != np.float32:
+            raise DataError(
+                f"array {name} is {found.dtype} {found.shape}, the settings say float32 {expected[name]}"
+            )
+        if not np.isfinite(found).all():
+            raise DataError(f"array {name} holds NaN or infinity")
+    return None
+
+
+def _check_ngram(arrays: Arrays, order: int) -> None:
+    sizes = [1] + [arrays[f"ngram.{n}.parent_token"].size for n in range(1, order + 1)]
+    for n in range(order + 1):
+        if n:
+            keys, suffix = arrays[f"ngram.{n}.parent_token"], arrays[f"ngram.{n}.suffix"]
+            sound = keys.dtype == np.int64 and keys.ndim == 1 and bool((np.diff(keys) > 0).all())
+            sound = sound and suffix.dtype == np.int64 and suffix.shape == keys.shape
+            sound = sound and (not suffix.size or (suffix.min() >= 0 and suffix.max() < sizes[n - 1]))
+            sound = sound and arrays[f"ngram.{n}.prob"].shape == keys.shape
+            if not sound:
+                raise DataError(f"the n-gram table of order {n} is not well formed")
+        if n < order and arrays[f"ngram.{n}.gamma"].shape != (sizes[n],):
+            raise DataError(f"the n-gram weights of order {n} are not well formed")

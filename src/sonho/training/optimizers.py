@@ -1,0 +1,127 @@
+"""Optimisers: Muon for the layers' matrices with AdamW for the rest, or one for everything.
+
+Shapes: G gates, H hidden, D input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sonho.config import TrainingConfig
+from sonho.nn.causal_conv import CausalConv
+from sonho.nn.recurrent import Recurrent
+
+DEFAULT_RATES = {"muon": 0.012, "adamw": 0.004, "rmsprop": 0.002, "sgd": 1.0}
+# Newton-Schulz steps and coefficients of Jordan et al. 2024: fast to about 1, not exact.
+NEWTON_SCHULZ_STEPS = 5
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised gate by gate in float32 (Jordan et al. 2024; scale of Liu et al. 2025).
+
+    Each parameter (G*H, D) is treated as `gates` matrices (H, D): the gates have different jobs and
+    should not share one spectrum. The update has the root mean square of an AdamW update, so that one
+    learning rate serves both.
+    """
+
+    def __init__(
+        self, params: Iterable[dict[str, Any]], lr: float, momentum: float, weight_decay: float
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "gates": 1})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
+                buffer = state["momentum_buffer"]
+                buffer.lerp_(parameter.grad, 1 - group["momentum"])
+                ahead = parameter.grad.lerp(buffer, group["momentum"])  # Nesterov
+                matrices = ahead.reshape(group["gates"], parameter.shape[0] // group["gates"], -1)
+                update = orthogonalize(matrices)
+                update *= 0.2 * math.sqrt(max(matrices.shape[1:]))
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update.view_as(parameter), alpha=-group["lr"])
+
+
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """Bring every singular value of a batch (B, R, C) near 1, by Newton-Schulz iteration.
+
+    A matrix of zeros stays zero.
+    """
+    a, b, c = NEWTON_SCHULZ
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
+    """One or two optimisers that together own every parameter once, each at its peak rate."""
+    rate = config.learning_rate or DEFAULT_RATES[config.optimizer]
+    if config.optimizer == "rmsprop":
+        return [torch.optim.RMSprop(model.parameters(), lr=rate, alpha=0.9, eps=1e-7)]
+    if config.optimizer == "sgd":
+        return [torch.optim.SGD(model.parameters(), lr=rate, momentum=config.momentum, nesterov=True)]
+    matrices = _muon_groups(model) if config.optimizer == "muon" else []
+    taken = {id(p) for group in matrices for p in group["params"]}
+    rest = [p for p in model.parameters() if id(p) not in taken]
+    groups = [
+        {"params": [p for p in rest if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, betas=(0.9, 0.99), fused=True)
+    ]
+    if matrices:
+        optimizers.insert(0, Muon(matrices, rate, config.momentum, config.weight_decay))
+    return optimizers
+
+
+def _muon_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """The matrices inside the layers. One-hot input weights are a table of symbols, so AdamW has them."""
+    one_hot = getattr(model, "embedding", None) is None
+    groups = []
+    for index, layer in enumerate(getattr(model, "layers", [])):
+        if isinstance(layer, Recurrent):
+            gates = layer.weight_hh.shape[0] // layer.hidden_size
+            own = [layer.weight_hh] if one_hot and index == 0 else [layer.weight_ih, layer.weight_hh]
+            groups.append({"params": own, "gates": gates})
+        elif isinstance(layer, CausalConv) and not (one_hot and index == 0):
+            groups.append({"params": [layer.weight], "gates": 2})
+    return groups
+
+
+def optimizer_arrays(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Everything that the optimisers remember, as named tensors."""
+    named = {}
+    for index, optimizer in enumerate(optimizers):
+        for number, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                if isinstance(value, Tensor):
+                    named[f"{index}.{number}.{key}"] = value
+    return named
+
+
+def load_optimizer_arrays(optimizers: list[torch.optim.Optimizer], named: dict[str, Tensor]) -> None:
+    """Give the optimisers their memory back."""
+    for index, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in named.items():
+            owner, number, key = name.split(".", 2)
+            if int(owner) == index:
+                state.setdefault(int(number), {})[key] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,0 +1,343 @@
+"""One training from the text to the model file: data, plan, baseline, network, loop, result.
+
+The run folder holds model.safetensors (to use), checkpoint.safetensors (to go on), metrics.jsonl,
+samples.jsonl and, for large texts, the tokens in data/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sonho
+from sonho.config import Config, DataConfig, build_config, to_dict
+from sonho.data.batches import Batches, make_batches
+from sonho.data.corpus import Corpus, build_corpus
+from sonho.decoding.model import Model
+from sonho.errors import UsageError
+from sonho.evaluation.baselines import Baseline, baselines
+from sonho.evaluation.metrics import Report
+from sonho.models.language_model import LanguageModel, load_arrays, to_arrays
+from sonho.storage.durable import folder_lock, make_folder
+from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file, save_model_file
+from sonho.text import Tokenizer, masked_ids, tokenizer_from_json
+from sonho.training.budget import Budget, make_budget
+from sonho.training.callbacks import Callback, RunRecord, TensorBoard
+from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, restore, save_checkpoint
+from sonho.training.grow import grown_model
+from sonho.training.plan import intervals, plan
+from sonho.training.trainer import Trainer
+from sonho.training.validation import validation_report
+
+Say = Callable[[str], None]
+Settings = Mapping[str, Mapping[str, Any]]
+# While it learns, a huge held-out part is looked at through this many tokens; the last look is at all.
+VALIDATION_TOKENS = 200_000
+# The n-grams to beat are counted on this much of the training part: their memory is not the user's.
+BASELINE_TOKENS = 1_500_000
+# Settings that may change when a run goes on; any other would make it another run.
+RESUMABLE = {
+    "training": {"minutes", "epochs", "steps", "patience", "threads", "checkpoint_every", "checkpoint_seconds"},
+    "sampling": {"prompts", "temperatures", "max_tokens", "gallery", "gallery_tokens"},
+}
+
+
+@dataclass
+class Result:
+    """What a training brought. `finished` is False where it was stopped and can be resumed."""
+
+    folder: Path
+    finished: bool
+    seconds: float
+    validation: Report | None = None
+    test: Report | None = None
+    baselines: dict[str, float] = field(default_factory=dict)  # bits per character
+
+
+def train(
+    paths: Sequence[str],
+    output: str | Path,
+    settings: Settings | None = None,
+    *,
+    resume: bool = False,
+    init: str = "",
+    callbacks: Sequence[Callback] = (),
+    say: Say = lambda text: None,
+) -> Result:
+    """Train on `paths` into the run folder `output`.
+
+    `settings` are sections of settings, as in a recipe. `resume` goes on where the folder's checkpoint
+    stands (`paths` may be left out); `init` starts from a model file's weights, its vocabulary grown
+    by the symbols that are new. Raises SonhoError's children.
+    """
+    folder = Path(output)
+    if resume and not (folder / CHECKPOINT_NAME).exists():
+        raise UsageError(f"{folder} holds no {CHECKPOINT_NAME} to resume; leave out --resume to start a run there")
+    make_folder(folder)
+    with folder_lock(folder):
+        if resume:
+            return _Run.resumed(folder, paths, settings or {}, say).go(callbacks)
+        if (folder / CHECKPOINT_NAME).exists() or (folder / MODEL_FILE_NAME).exists():
+            raise UsageError(
+                f"{folder} already holds a run; go on with --resume or choose another --output"
+            )
+        if not paths:
+            raise UsageError("nothing to train on: give a text file, a folder or - for standard input")
+        return _Run.fresh(folder, paths, settings or {}, init, say).go(callbacks)
+
+
+class _Run:
+    """The parts of one run, put together."""
+
+    def __init__(
+        self,
+        folder: Path,
+        paths: Sequence[str],
+        config: Config,
+        corpus: Corpus,
+        plan_text: str,
+        say: Say,
+        start: ModelFile | None = None,
+        checkpoint: tuple[dict[str, Any], dict[str, Any]] | None = None,
+    ) -> None:
+        self.folder, self.paths, self.config, self.corpus, self.say = folder, paths, config, corpus, say
+        self.plan_text, self.checkpoint = plan_text, checkpoint
+        self.tokenizer: Tokenizer = corpus.tokenizer
+        self.data_kind = corpus.kind
+        self.window = 0
+        if config.data.kind == "windows":
+            # Predicting every position of a window is scored and used like a stream.
+            last = config.data.objective == "last"
+            self.data_kind, self.window = ("windows", config.data.window) if last else ("stream", 0)
+        self.masked = masked_ids(self.tokenizer, self.data_kind)
+        torch.manual_seed(config.training.seed)
+        self.model = LanguageModel(config.model, self.tokenizer.vocab_size, self.masked)
+        if start is not None:
+            load_arrays(self.model, start.arrays)
+        self.batches: Batches = make_batches(corpus.train, self.tokenizer, config.data, config.training.seed)
+        self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
+        if checkpoint is None:
+            self.baselines = self._baselines()
+        else:
+            self.baselines = dict(checkpoint[0]["baselines"])
+
+    @classmethod
+    def fresh(cls, folder: Path, paths: Sequence[str], settings: Settings, init: str, say: Say) -> _Run:
+        config = build_config(settings)
+        _set_threads(config)
+        given = {f"{section}.{key}" for section, values in settings.items() for key in values}
+        seed, start, tokenizer = config.training.seed, None, None
+        if init:
+            start = load_model_file(init)
+            start = grown_model(start, paths, config.data)
+            tokenizer, config.model = start.tokenizer, start.model
+            given |= {f"model.{key}" for key in to_dict(config.model)}
+        corpus = build_corpus(paths, config.data, seed=seed, folder=folder / "data", tokenizer=tokenizer)
+        config, text = plan(
+            config, given, symbols=len(corpus.train.tokens), vocab_size=corpus.tokenizer.vocab_size
+        )
+        for line in [*corpus.notes, text]:
+            say(line)
+        return cls(folder, paths, config, corpus, text, say, start=start)
+
+    @classmethod
+    def resumed(cls, folder: Path, paths: Sequence[str], settings: Settings, say: Say) -> _Run:
+        header, arrays = load_checkpoint(folder)
+        stored: dict[str, dict[str, Any]] = {name: dict(values) for name, values in header["config"].items()}
+        for section, values in settings.items():
+            for key, value in values.items():
+                if key not in RESUMABLE.get(section, ()) and stored[section].get(key) != value:
+                    raise UsageError(
+                        f"{section}.{key} was {stored[section].get(key)!r} and cannot become {value!r} on --resume;"
+                        f" start a new run with another --output"
+                    )
+                if key in ("minutes", "epochs", "steps"):
+                    stored["training"].update(minutes=0.0, epochs=0.0, steps=0)
+                stored[section][key] = value
+        config = build_config(stored)
+        _set_threads(config)
+        paths = list(paths) or header["paths"]
+        corpus = build_corpus(
+            paths,
+            config.data,
+            seed=config.training.seed,
+            folder=folder / "data",
+            tokenizer=tokenizer_from_json(header["tokenizer"]),
+        )
+        if corpus.digest != header["digest"]:
+            raise UsageError(
+                f"the text in {', '.join(paths)} is not the one that this run was trained on; "
+                f"give the old text, or start a new run with another --output and --init {folder}"
+            )
+        return cls(folder, paths, config, corpus, header["plan"], say, checkpoint=(header, arrays))
+
+    def go(self, callbacks: Sequence[Callback]) -> Result:
+        """Train to the end of the budget (or a stop), then measure what is kept."""
+        header = self.checkpoint[0] if self.checkpoint else {}
+        self.record = RunRecord(self.folder, header.get("positions"))
+        extra: list[Callback] = [TensorBoard(self.folder)] if self.config.training.tensorboard else []
+        trainer = Trainer(
+            self.model,
+            self.batches,
+            self.config.training,
+            self.budget,
+            intervals(self.config, self.budget),
+            last_only=self.window > 0,
+            validate=self.validate if self.corpus.validation is not None else None,
+            draw=self.draw,
+            keep=self.keep,
+            save=self.save,
+            callbacks=[self.record, *extra, *callbacks],
+        )
+        self.trainer = trainer
+        if self.checkpoint:
+            restore(trainer, *self.checkpoint)
+            self.checkpoint = None  # its arrays are large
+            if trainer.finished:
+                self.say(f"the run is already finished at step {trainer.counters.step}; give more to go on")
+        result = Result(self.folder, False, 0.0, baselines=self.baselines)
+        try:
+            trainer.run()
+            result.finished, result.seconds = trainer.finished, trainer.counters.seconds
+            if trainer.finished:
+                self._measure(result)
+        finally:
+            trainer.tell("on_end")
+        return result
+
+    def _baselines(self) -> dict[str, float]:
+        corpus = self.corpus
+        if corpus.validation is None:
+            return {}
+        found: list[Baseline] = baselines(
+            corpus.train,
+            corpus.validation,
+            self.tokenizer,
+            self.data_kind,
+            max_tokens=BASELINE_TOKENS,
+            limit=VALIDATION_TOKENS,
+        )
+        if len(corpus.train.tokens) > BASELINE_TOKENS:
+            self.say(f"The n-gram baselines are counted on {BASELINE_TOKENS:,} tokens of the training part")
+        return {baseline.name: round(baseline.bits_per_char, 6) for baseline in found}
+
+    def validate(self) -> float:
+        assert self.corpus.validation is not None
+        return self._report(self.corpus.validation, VALIDATION_TOKENS).loss
+
+    def _report(self, part: Any, limit: int = 0) -> Report:
+        return validation_report(
+            self.model, part, self.tokenizer, self.data_kind, self.window, self.config.data.stride, limit=limit
+        )
+
+    def snapshot(self) -> ModelFile:
+        """The weights now in the model, as a model file. Nothing in it depends on the clock or the machine."""
+        counters = self.trainer.counters
+        data = to_dict(self.config.data)
+        data["test"] = ""  # may be a path of this machine
+        validated = counters.curve[-1][1] if counters.curve else None
+        return ModelFile(
+            model=self.config.model,
+            tokenizer=self.tokenizer,
+            data_kind=self.data_kind,
+            arrays=to_arrays(self.model),
+            window=self.window,
+            sampling=self.config.sampling,
+            record={
+                "sonho": sonho.__version__,
+                "torch": torch.__version__,
+                "data": data,
+                "training": to_dict(self.config.training),
+                "data_sha256": self.corpus.digest,
+                "train_tokens": len(self.corpus.train.tokens),
+                "step": counters.step,
+                "epoch": round(counters.tokens_seen / max(1, self.batches.tokens_per_epoch), 4),
+                "tokens_seen": counters.tokens_seen,
+                "validation_loss": validated,
+                "curve": counters.curve,
+                "baselines": self.baselines,
+            },
+        )
+
+    def keep(self) -> None:
+        save_model_file(self.folder / MODEL_FILE_NAME, self.snapshot())
+
+    def draw(self) -> Iterator[dict[str, Any]]:
+        sampling = self.config.sampling
+        yield from self._texts(sampling.prompts, sampling.temperatures, sampling.max_tokens)
+
+    def gallery(self) -> Iterator[dict[str, Any]]:
+        """Every prompt at every temperature, at length, from the kept model."""
+        sampling = self.config.sampling
+        yield from self._texts(sampling.prompts, sampling.temperatures, sampling.gallery_tokens)
+
+    def _texts(
+        self, prompts: Sequence[str], temperatures: Sequence[float], max_tokens: int
+    ) -> Iterator[dict[str, Any]]:
+        sampling = self.config.sampling
+        model = Model(self.snapshot())
+        for temperature in temperatures:
+            for prompt in prompts:
+                made = model.generate(
+                    prompt,
+                    max_tokens=max_tokens,
+                    temperature=temperature,
+                    top_k=sampling.top_k,
+                    top_p=sampling.top_p,
+                    min_p=sampling.min_p,
+                    repetition_penalty=sampling.repetition_penalty,
+                    seed=self.config.training.seed + self.trainer.counters.step,
+                )
+                yield {"prompt": prompt, "temperature": temperature, "text": made.text}
+
+    def save(self) -> None:
+        header = {
+            "config": to_dict(self.config),
+            "tokenizer": self.tokenizer.to_json(),
+            "digest": self.corpus.digest,
+            "paths": [path if path == "-" else os.path.abspath(path) for path in self.paths],
+            "plan": self.plan_text,
+            "baselines": self.baselines,
+            "positions": self.record.positions(),
+        }
+        save_checkpoint(self.folder, self.trainer, header)
+
+    def _measure(self, result: Result) -> None:
+        """Score the kept weights, which are the best ones and not always the last."""
+        kept = load_model_file(self.folder)
+        load_arrays(self.model, kept.arrays)
+        for name, part in (("validation", self.corpus.validation), ("test", self.corpus.test)):
+            if part is not None:
+                report = self._report(part)
+                setattr(result, name, report)
+                kept.record[f"{name}_loss"] = report.loss
+                kept.record[f"{name}_bits_per_char"] = report.bits_per_char
+                self.trainer.log({f"{name}_loss": report.loss})
+        save_model_file(self.folder / MODEL_FILE_NAME, kept)
+
+
+def _set_threads(config: Config) -> None:
+    threads = config.training.threads or int(os.environ.get("SONHO_THREADS", "0") or 0)
+    if threads:
+        with contextlib.suppress(RuntimeError):
+            torch.set_num_threads(threads)
+
+
+def default_output(paths: Sequence[str]) -> Path:
+    """A run folder that is free, named after the first input: runs/NAME, runs/NAME-2, ..."""
+    first = Path(paths[0]).name if paths and paths[0] != "-" else "stdin"
+    name = first.split(".")[0].strip("*?[]") or "run"
+    folder, number = Path("runs") / name, 1
+    while folder.exists() and any(folder.iterdir()):
+        number += 1
+        folder = Path("runs") / f"{name}-{number}"
+    return folder
+
+
+__all__ = ["DataConfig", "Result", "default_output", "train"]
