@@ -42,15 +42,18 @@ def generate(model: str | PathLike[str], prompt: str = "", **options: Unpack[Opt
     return load(model).generate(prompt, **options)
 
 
-def stream_generate(
-    model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]
-) -> Iterator[Piece]:
+def stream_generate(model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]) -> Iterator[Piece]:
     """As `generate`, piece by piece; the last piece says why the text ended."""
     return load(model).stream(prompt, **options)
 
 
 def train(
-    paths: str | Sequence[str], output: str | PathLike[str], *, resume: bool = False, init: str = "", **settings: Any
+    paths: str | Sequence[str],
+    output: str | PathLike[str],
+    *,
+    resume: bool = False,
+    init: str = "",
+    **settings: Any,
 ) -> Result:
     """Train on text files into the run folder `output`; needs sonho[train].
 
@@ -67,9 +70,7 @@ def train(
     return run([paths] if isinstance(paths, str) else list(paths), Path(output), sections, resume=resume, init=init)
 
 
-def evaluate(
-    model: str | PathLike[str], texts: str | Sequence[str], *, limit: int = 0, **data: Any
-) -> Report:
+def evaluate(model: str | PathLike[str], texts: str | Sequence[str], *, limit: int = 0, **data: Any) -> Report:
     """Bits per character and more of a model on held-out files. `data` are settings such as columns."""
     names = [texts] if isinstance(texts, str) else list(texts)
     return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit).report
@@ -118,4 +119,14 @@ def stored_data_settings(model_file: ModelFile) -> dict[str, Any]:
     return stored
 
 
-__all__ = ["Generation", "Model", "Piece", "evaluate", "generate", "load", "score", "stream_generate", "train"]
+__all__ = [
+    "Generation",
+    "Model",
+    "Piece",
+    "evaluate",
+    "generate",
+    "load",
+    "score",
+    "stream_generate",
+    "train",
+]

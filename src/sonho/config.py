@@ -39,12 +39,8 @@ class ModelConfig:
     cell: Cell = _help("lstm", "the layer: lstm, gru, rnn, conv (dilated causal convolution) or ngram")
     hidden_size: Annotated[int, Ge(1), Le(16384)] = _help(256, "units in each layer (H)")
     num_layers: Annotated[int, Ge(1), Le(64)] = _help(1, "layers on top of each other")
-    embedding_dim: Annotated[int, Ge(0), Le(16384)] = _help(
-        0, "size of the symbol vectors; 0 = one-hot input"
-    )
-    tied: bool = _help(
-        False, "the output layer uses the embedding's weights (needs embedding_dim = hidden_size)"
-    )
+    embedding_dim: Annotated[int, Ge(0), Le(16384)] = _help(0, "size of the symbol vectors; 0 = one-hot input")
+    tied: bool = _help(False, "the output layer uses the embedding's weights (needs embedding_dim = hidden_size)")
     nonlinearity: Literal["tanh", "relu"] = _help("tanh", "of the plain rnn cell")
     kernel_size: Annotated[int, Ge(1), Le(64)] = _help(3, "of the conv cell: inputs seen by each layer")
     layer_norm: bool = _help(False, "normalise the output of every layer")
@@ -53,12 +49,8 @@ class ModelConfig:
     dropout_kind: Literal["standard", "locked"] = _help(
         "standard", "standard draws a new mask at every position, locked one for the whole window"
     )
-    weight_drop: Annotated[float, Ge(0), Lt(1)] = _help(
-        0.0, "share of hidden-to-hidden weights dropped a window"
-    )
-    order: Annotated[int, Ge(1), Le(16)] = _help(
-        6, "of the ngram cell: symbols looked at, the predicted one included"
-    )
+    weight_drop: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "share of hidden-to-hidden weights dropped a window")
+    order: Annotated[int, Ge(1), Le(16)] = _help(6, "of the ngram cell: symbols looked at, the predicted one included")
 
 
 @dataclass
@@ -89,9 +81,7 @@ class DataConfig:
     batch_size: Annotated[int, Ge(1), Le(65536)] = _help(64, "texts learned from side by side (N)")
     bptt: Annotated[int, Ge(1), Le(65536)] = _help(64, "steps through which gradients flow (T)")
     max_length: Annotated[int, Ge(0)] = _help(0, "records: longer ones are cut to this many tokens; 0 = 1000")
-    num_chars: Annotated[int, Ge(0)] = _help(
-        0, "records: cut each into pieces of this many tokens; 0 = whole"
-    )
+    num_chars: Annotated[int, Ge(0)] = _help(0, "records: cut each into pieces of this many tokens; 0 = whole")
     objective: Literal["all", "last"] = _help(
         "all", "all predicts every position; last only the one after each window (implies kind=windows)"
     )
@@ -114,16 +104,10 @@ class TrainingConfig:
     )
     momentum: Annotated[float, Ge(0), Lt(1)] = _help(0.95, "of muon and sgd")
     weight_decay: Annotated[float, Ge(0)] = _help(0.01, "decoupled decay of the matrices, times the rate")
-    schedule: Literal["linear", "cosine", "constant"] = _help(
-        "linear", "how the rate falls after the warm-up"
-    )
+    schedule: Literal["linear", "cosine", "constant"] = _help("linear", "how the rate falls after the warm-up")
     warmup: Annotated[float, Ge(0), Lt(1)] = _help(0.02, "share of the run in which the rate rises from 0")
-    clip_norm: Annotated[float, Ge(0)] = _help(
-        1.0, "gradients are scaled down to this global norm; 0 = never"
-    )
-    ema: Annotated[float, Ge(0), Lt(1)] = _help(
-        0.995, "decay of the averaged weights that are kept; 0 = none"
-    )
+    clip_norm: Annotated[float, Ge(0)] = _help(1.0, "gradients are scaled down to this global norm; 0 = never")
+    ema: Annotated[float, Ge(0), Lt(1)] = _help(0.995, "decay of the averaged weights that are kept; 0 = none")
     patience: Annotated[int, Ge(0)] = _help(
         0, "stop after this many validations without a better one; 0 = never, the best is kept anyway"
     )
@@ -132,7 +116,7 @@ class TrainingConfig:
     steps: Annotated[int, Ge(0)] = _help(0, "optimiser steps; 0 = by minutes or epochs")
     seed: Annotated[int, Ge(0), Lt(2**63)] = _help(0, "of the weights, the dropout, the split and the order")
     validate_every: Annotated[int, Ge(0)] = _help(0, "steps between validations; 0 = chosen from the run")
-    sample_every: Annotated[int, Ge(0)] = _help(0, "steps between samples; 0 = with each validation")
+    sample_every: Annotated[int, Ge(0)] = _help(0, "steps between samples; 0 = each epoch and validation")
     log_every: Annotated[int, Ge(1)] = _help(10, "steps between lines of metrics.jsonl")
     checkpoint_every: Annotated[int, Ge(0)] = _help(0, "steps between checkpoints; 0 = by checkpoint_seconds")
     checkpoint_seconds: Annotated[float, Gt(0)] = _help(30.0, "seconds between checkpoints")
@@ -234,7 +218,7 @@ def parse_override(text: str) -> tuple[str, str, Any]:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         value = raw
-    kind = str(SECTIONS[section].__dataclass_fields__[key].type)
+    kind = next(str(f.type) for f in dataclasses.fields(SECTIONS[section]) if f.name == key)
     if kind == "str" and not isinstance(value, str):
         value = raw  # data.test=0.1 is a share written as text
     if kind.startswith("list") and not isinstance(value, list):

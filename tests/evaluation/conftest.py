@@ -52,7 +52,7 @@ def network(letters: Tokenizer) -> Callable[..., ModelFile]:
         config = ModelConfig(cell=cell, hidden_size=7, num_layers=2)
         rng = np.random.default_rng(3)
         shapes = expected_shapes(config, letters.vocab_size)
-        arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+        arrays = {name: rng.normal(scale=0.6, size=shape).astype(np.float32) for name, shape in shapes.items()}
         return ModelFile(config, letters, kind, arrays, window=window)
 
     return make

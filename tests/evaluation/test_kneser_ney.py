@@ -96,9 +96,7 @@ def test_records_have_the_probabilities_of_the_slow_model(order):
     slow = SlowKneserNey([[V - 1, *ids, V - 1] for ids in RECORDS], order, {1, 2, 3, 4})
     unseen = [[3, 3, 1], [], [1, 2, 1, 2, 2]]
     tokens, offsets = records_arrays(unseen)
-    expected = [
-        slow.prob(w, [V - 1, *ids[:i]]) for ids in unseen for i, w in enumerate([*ids, V - 1])
-    ]
+    expected = [slow.prob(w, [V - 1, *ids[:i]]) for ids in unseen for i, w in enumerate([*ids, V - 1])]
     np.testing.assert_allclose(np.exp(model.log_probs(tokens, offsets)), expected, rtol=1e-5)
 
 

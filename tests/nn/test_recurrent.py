@@ -59,9 +59,7 @@ def test_what_stands_in_the_padding_changes_neither_output_nor_state(cell):
     other = inputs.clone()
     for row, length in enumerate(lengths):
         other[row, length:] = 1e6
-    for a, b in zip(
-        tensors(*layer(inputs, state, lengths)), tensors(*layer(other, state, lengths)), strict=True
-    ):
+    for a, b in zip(tensors(*layer(inputs, state, lengths)), tensors(*layer(other, state, lengths)), strict=True):
         assert torch.equal(a, b)
 
 

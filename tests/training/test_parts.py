@@ -99,7 +99,7 @@ def test_every_optimiser_learns_and_goes_on_exactly_after_a_reload(name):
             losses.append(loss.item())
         return losses
 
-    config = TrainingConfig(optimizer=name, learning_rate=0.1 if name == "sgd" else 0.0)
+    config = TrainingConfig(optimizer=name, learning_rate=0.1 if name == "sgd" else 0.01)
     one = model_of()
     optimizers = make_optimizers(one, config)
     losses = steps(one, optimizers, 20)

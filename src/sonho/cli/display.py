@@ -101,7 +101,9 @@ class LiveDisplay(Display):
         super().__init__()
         self.console = console
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.percentage:3.0f} %")
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:3.0f} %"),
         )
         self._bar = self._progress.add_task("Learning", total=1.0)
         self._figures = Text("")

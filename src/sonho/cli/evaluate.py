@@ -35,7 +35,12 @@ def command(
     from sonho.api import evaluation_table
 
     table = evaluation_table(
-        model, texts, flag_settings(flags), train_texts=train_text, with_baselines=not no_baselines, limit=limit
+        model,
+        texts,
+        flag_settings(flags),
+        train_texts=train_text,
+        with_baselines=not no_baselines,
+        limit=limit,
     )
     if as_json:
         print(json.dumps({**table.report.to_dict(), "baselines": table.baselines}))
@@ -44,4 +49,4 @@ def command(
 
     from sonho.cli.report import print_table
 
-    print_table(Console(highlight=False), ", ".join(texts), table.report, table.baselines)
+    print_table(Console(highlight=False, soft_wrap=True), ", ".join(texts), table.report, table.baselines)

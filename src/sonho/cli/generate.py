@@ -15,8 +15,14 @@ from sonho.errors import UsageError
 @click.command("generate")
 @click.argument("model")
 @click.option("-p", "--prompt", "prompts", multiple=True, help="what the text starts with; may be given again")
-@click.option("-t", "--temperature", "temperatures", multiple=True, type=float,
-              help="0 = the likeliest, 1 = as learned, above = wilder; given again makes a gallery [default: 0.8]")
+@click.option(
+    "-t",
+    "--temperature",
+    "temperatures",
+    multiple=True,
+    type=float,
+    help="0 = the likeliest, 1 = as learned, above = wilder; given again makes a gallery [default: 0.8]",
+)
 @click.option("--temperature-end", type=float, help="move the temperature in a line to this one")
 @click.option("-m", "--max-tokens", type=int, default=200, show_default=True, help="longest text")
 @click.option("-n", "--count", type=int, default=1, show_default=True, help="texts for each prompt")
@@ -34,8 +40,13 @@ from sonho.errors import UsageError
 @click.option("--allow", multiple=True, metavar="SYMBOL", help="draw only from these")
 @click.option("--uniform", is_flag=True, help="pure chance: every symbol equally likely")
 @click.option("--stop", multiple=True, help="end before this string; \\n is a line break")
-@click.option("--unknown", type=click.Choice(["skip", "nearest", "error"]), default="skip", show_default=True,
-              help="prompt symbols that the model does not know")
+@click.option(
+    "--unknown",
+    type=click.Choice(["skip", "nearest", "error"]),
+    default="skip",
+    show_default=True,
+    help="prompt symbols that the model does not know",
+)
 @click.option("--allow-unknown", is_flag=True, help="let <unk> be drawn")
 @click.option("--no-echo", is_flag=True, help="leave the prompt out of the output")
 @click.option("-i", "--interactive", is_flag=True, help="ask for prompts until the input ends")
@@ -96,7 +107,7 @@ def _write(model: Model, prompt: str, options: dict[str, Any], as_json: bool, ma
             record["temperature"] = temperature
         print(json.dumps(record, ensure_ascii=False), flush=True)
         return
-    if many and model.data_kind != "records":
+    if many and model.model_file.data_kind != "records":
         shown = "schedule" if callable(temperature) else f"{temperature:g}"
         print(f"--- prompt {prompt!r}, temperature {shown}", file=sys.stderr, flush=True)
     seed = 0

@@ -39,7 +39,7 @@ def command(model: str, as_json: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(_layer_table(loaded))
     for line in [*_vocabulary(loaded.tokenizer), *_record(loaded.record, loaded.data_kind)]:
         console.print(Text(line))
@@ -107,4 +107,9 @@ def curve_lines(curve: list[list[float]]) -> list[str]:
     labels = [f"{high:7.3f} ", *["        "] * (CURVE_HEIGHT - 2), f"{low:7.3f} "]
     drawn = [f"{label}│{''.join(row).rstrip()}" for label, row in zip(labels, rows, strict=True)]
     axis = f"        └{'─' * CURVE_WIDTH}"
-    return ["Validation loss, nats per token:", *drawn, axis, f"         0{f'{int(last):,} tokens seen':>{CURVE_WIDTH - 1}}"]
+    return [
+        "Validation loss, nats per token:",
+        *drawn,
+        axis,
+        f"         0{f'{int(last):,} tokens seen':>{CURVE_WIDTH - 1}}",
+    ]

@@ -95,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
         if error.name in extra:
             return _fail(
-                f"this needs {error.name}; install it with pip install 'sonho[{extra[error.name]}]'", BAD_USAGE
+                f"this needs {error.name}; install it with pip install 'sonho[{extra[error.name]}]'",
+                BAD_USAGE,
             )
         return _fault(error)
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from sonho.config import SECTIONS, parse_override, read_toml
-from sonho.errors import InputNotFoundError, UsageError
+from sonho.errors import InputNotFoundError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Layer = dict[str, dict[str, Any]]
@@ -82,6 +82,20 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], Layer]:
     return paths, layer
 
 
+def merge_settings(layers: Sequence[Layer]) -> Layer:
+    """Later layers win; a new limit of time replaces the recipe's, whatever its unit."""
+    limits = {"minutes", "epochs", "steps"}
+    settings: Layer = {}
+    for layer in layers:
+        for section, values in layer.items():
+            old = settings.setdefault(section, {})
+            if section == "training" and limits & values.keys():
+                for name in limits:
+                    old.pop(name, None)
+            old.update(values)
+    return settings
+
+
 def recipe_names() -> list[str]:
     folder = resources.files("sonho") / "recipes"
     return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml"))
@@ -97,16 +111,10 @@ def read_recipe(name: str) -> Layer:
     raise InputNotFoundError(f"no recipe {name!r}; known: {', '.join(recipe_names())}, or a .toml file")
 
 
-def require_finite(name: str, value: float) -> float:
-    if value != value or value in (float("inf"), float("-inf")):
-        raise UsageError(f"{name} must be a finite number, got {value}")
-    return value
-
-
 def _metavar(kind: str) -> str:
     choices = {"Level": "char|byte|word|subword", "DataKind": "stream|records|windows"}
     if kind in choices:
         return choices[kind]
     if kind.startswith("Literal"):
-        return "|".join(re.findall(r'"([^"]+)"', kind))
+        return "|".join(re.findall(r"['\"]([^'\"]+)['\"]", kind))
     return "NUMBER" if "int" in kind or "float" in kind else "TEXT"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def print_result(result: Result) -> None:
     """What a training brought, where it is and how to use it."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     if not result.finished:
         console.print(Text(f"Stopped and saved. Go on with: sonho train --resume -o {result.folder}"))
         return

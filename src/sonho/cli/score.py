@@ -16,13 +16,23 @@ from sonho.errors import UsageError
 @click.argument("model")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--tokens", is_flag=True, help="a row for every token instead of every line")
-@click.option("--alternatives", type=click.IntRange(min=0), default=3, show_default=True,
-              help="with --tokens: likelier tokens shown")
+@click.option(
+    "--alternatives",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="with --tokens: likelier tokens shown",
+)
 @click.option("--threshold", type=float, help="flag lines above this many bits per character")
 @click.option("--flagged", is_flag=True, help="show only flagged lines")
 @click.option("--worst", type=click.IntRange(min=1), help="show the most surprising lines, this many, first")
-@click.option("--unknown", type=click.Choice(["skip", "nearest", "error"]), default="skip", show_default=True,
-              help="symbols that the model does not know")
+@click.option(
+    "--unknown",
+    type=click.Choice(["skip", "nearest", "error"]),
+    default="skip",
+    show_default=True,
+    help="symbols that the model does not know",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON lines instead of a table")
 def command(
     model: str,
@@ -55,8 +65,11 @@ def command(
     if tokens:
         texts = _lines(chunks) if model_file.data_kind == "records" else ["".join(chunks)]
         for text in texts:
-            for token in scorer.tokens(text.rstrip("\n") if model_file.data_kind == "records" else text,
-                                       unknown=unknown, alternatives=alternatives):
+            for token in scorer.tokens(
+                text.rstrip("\n") if model_file.data_kind == "records" else text,
+                unknown=unknown,
+                alternatives=alternatives,
+            ):
                 print(json.dumps(token.to_dict(), ensure_ascii=False) if as_json else _token_row(token))
         return
     rows: Iterable[Any] = scorer.lines(_lines(chunks), unknown=unknown, threshold=threshold)

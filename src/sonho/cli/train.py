@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sonho.cli.options import flag_settings, read_recipe, setting_flags, split_arguments
+from sonho.cli.options import flag_settings, merge_settings, read_recipe, setting_flags, split_arguments
 from sonho.errors import UsageError
 
 
@@ -19,9 +19,7 @@ from sonho.errors import UsageError
 @setting_flags("--minutes", "--epochs", "--steps", "--seed")
 @click.option("--resume", is_flag=True, help="go on where the checkpoint in RUN stands, bit for bit")
 @click.option("--init", metavar="MODEL", help="start from a trained model; its vocabulary grows as needed")
-@setting_flags(
-    "--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length"
-)
+@setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
 @setting_flags("--validation", "--test", "--threads")
 @click.option("--json", "as_json", is_flag=True, help="write the metrics as JSON lines, nothing else")
 @click.option("--quiet", is_flag=True, help="write nothing but the result")
@@ -55,7 +53,7 @@ def command(
     paths, overrides = split_arguments([*arguments, *data_files])
     layers = [read_recipe(recipe)] if recipe else []
     layers += [flag_settings(flags), overrides]
-    settings = merged(layers)
+    settings = merge_settings(layers)
     if resume and not output:
         raise UsageError("--resume needs the run folder to go on with; give it with -o")
     if not paths and not resume:
@@ -67,26 +65,10 @@ def command(
 
     folder = Path(output) if output else default_output(paths)
     display = make_display(as_json=as_json, quiet=quiet)
-    result = train(
-        paths, folder, settings, resume=resume, init=init or "", callbacks=[display], say=display.say
-    )
+    result = train(paths, folder, settings, resume=resume, init=init or "", callbacks=[display], say=display.say)
     if not as_json:
         print_result(result)
     return 0 if result.finished else 130
-
-
-def merged(layers: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Later layers win; a new limit of time replaces the recipe's, whatever its unit."""
-    limits = {"minutes", "epochs", "steps"}
-    settings: dict[str, dict[str, Any]] = {}
-    for layer in layers:
-        for section, values in layer.items():
-            old = settings.setdefault(section, {})
-            if section == "training" and limits & values.keys():
-                for name in limits:
-                    old.pop(name, None)
-            old.update(values)
-    return settings
 
 
 def _list_recipes() -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from sonho.config import DataConfig
-from sonho.data.parts import MemoryStore, Part, TokenStore
-from sonho.data.shards import Shard, ShardStore, ShardWriter, map_offsets
+from sonho.data.parts import MemoryStore, Part, TokenStore, part_digest
+from sonho.data.shards import ShardStore, ShardWriter, map_offsets
 from sonho.text.tokenizer import Tokenizer
 
 DEFAULT_MAX_LENGTH = 1000
@@ -49,9 +48,6 @@ class PartWriter:
     def finish(self) -> Part:
         tokens = self._tokens.finish()
         offsets = self._offsets.finish()
-        digest = hashlib.sha256(tokens.digest.encode())
-        if self.records:
-            digest.update(offsets.digest.encode())
         unk_id = self.tokenizer.unk_id
         return Part(
             tokens=tokens,
@@ -61,7 +57,7 @@ class PartWriter:
             num_unknown=0 if unk_id is None else int(self._seen[unk_id]),
             unknown=tuple(self.unknown)[:MOST_UNKNOWN_SHOWN],
             num_cut=self.num_cut,
-            digest=digest.hexdigest(),
+            digest=part_digest(tokens.digest, offsets.digest if self.records else None),
         )
 
     def __enter__(self) -> PartWriter:
@@ -117,20 +113,37 @@ class RecordEncoder:
 def encode_block(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
     """The ids of all records in a row (L,), and how many each has (R,), without <eos>.
 
-    Where a token is a character or a byte, one call encodes them all, tens of times quicker than
-    one call each; equal lengths then prove that no symbol was left out.
+    One call for all is tens of times quicker than one each; it is made where it can be proved that
+    the ids are the same.
     """
-    if tokenizer.level in ("char", "byte") and tokenizer.steps.normalize == "none":
-        tokens = tokenizer.encode("".join(records))
-        if tokenizer.level == "char":
-            lengths = np.fromiter(map(len, records), np.int64, len(records))
-        else:
-            sizes = (len(record.encode("utf-8", "surrogateescape")) for record in records)
-            lengths = np.fromiter(sizes, np.int64, len(records))
-        if lengths.sum() == len(tokens):
-            return tokens, lengths
+    together = _as_symbols(records, tokenizer) or _as_lines(records, tokenizer)
+    if together is not None:
+        return together
     arrays = [tokenizer.encode(record) for record in records]
     return np.concatenate(arrays), np.array([len(array) for array in arrays], np.int64)
+
+
+def _as_symbols(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where a token is a character or a byte: equal lengths prove that no symbol was left out."""
+    if tokenizer.level not in ("char", "byte") or tokenizer.steps.normalize != "none":
+        return None
+    tokens = tokenizer.encode("".join(records))
+    texts = records if tokenizer.level == "char" else [r.encode("utf-8", "surrogateescape") for r in records]
+    lengths = np.fromiter(map(len, texts), np.int64, len(records))
+    return (tokens, lengths) if lengths.sum() == len(tokens) else None
+
+
+def _as_lines(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where tokens are pieces of words: between visible characters a newline is always a token by itself."""
+    if tokenizer.level != "subword" or any("\n" in r or r[:1].isspace() or r[-1:].isspace() for r in records):
+        return None
+    newline = tokenizer.encode("\n")
+    tokens = tokenizer.encode("\n".join(records))
+    is_newline = tokens == newline[0]
+    ends = np.append(np.flatnonzero(is_newline), len(tokens))
+    if len(newline) != 1 or len(ends) != len(records):
+        return None
+    return tokens[~is_newline], np.diff(ends, prepend=-1) - 1
 
 
 class _Arrays:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sonho.errors import DataError, InputNotFoundError, StorageError, UsageError
 
@@ -85,6 +85,16 @@ def input_bytes(files: Sequence[Path]) -> int:
     return sum(file.stat().st_size * (4 if file.suffix.lower() in COMPRESSED else 1) for file in files)
 
 
+def scratch_folder() -> Path:
+    """A new temporary folder that is removed when the process ends."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="sonho-"))
+    except OSError as error:
+        raise StorageError(f"cannot make a temporary folder: {error.strerror or error}; set TMPDIR") from None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def _expand_one(path: str) -> list[Path]:
     if path == "-":
         return [_spool(sys.stdin, "-")]
@@ -144,8 +154,7 @@ def _spool(source: Any, name: str) -> Path:
     """Copy a pipe to a temporary file that lives as long as the process."""
     if source in _spooled:
         return _spooled[source]
-    folder = Path(tempfile.mkdtemp(prefix="sonho-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = scratch_folder()
     copy = folder / ("pipe" + "".join(Path(name).suffixes))
     try:
         with copy.open("wb") as target, nullcontext(source.buffer) if name == "-" else source.open("rb") as pipe:
@@ -157,7 +166,7 @@ def _spool(source: Any, name: str) -> Path:
     return copy
 
 
-def _open(path: Path, suffix: str) -> IO[bytes]:
+def _open(path: Path, suffix: str) -> Any:
     if suffix == ".gz":
         import gzip
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from sonho.config import DataConfig
 from sonho.data.parts import Part
+from sonho.data.windows import count_windows
 
 
 def stream_notes(parts: dict[str, Part]) -> list[str]:
@@ -42,6 +43,14 @@ def part_notes(name: str, part: Part, config: DataConfig) -> list[str]:
     if not part.num_predicted:
         notes.append(f"{name}: {part.num_tokens} tokens are too few to predict one from another; left out")
     return notes
+
+
+def window_note(parts: dict[str, Part], window: int, stride: int, unit: str) -> str:
+    """How the windows of one text fall to its splits; those that span a cut would leak, and belong to none."""
+    counts = {name: count_windows(part.num_tokens, window, stride) for name, part in parts.items()}
+    total = count_windows(sum(part.num_tokens for part in parts.values()), window, stride)
+    across = f", {total - sum(counts.values()):,} across the cut left out" if len(counts) > 1 else ""
+    return f"{total:,} windows of {window} every {stride} {unit}: {_sizes(counts)}{across}"
 
 
 def _sizes(counts: dict[str, int]) -> str:

@@ -53,9 +53,7 @@ def read_parquet(path: Path, config: DataConfig) -> Iterator[list[str]]:
                 for cells in zip(*columns, strict=True):
                     row += 1
                     at = f"{where}, row {row}"
-                    yield [
-                        mend(_as_text(cell, name, at), config, at) for name, cell in zip(named, cells, strict=True)
-                    ]
+                    yield [mend(_as_text(cell, name, at), config, at) for name, cell in zip(named, cells, strict=True)]
     except (pyarrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{where} cannot be read as Parquet: {reason}") from None

@@ -74,10 +74,15 @@ class Part:
         return self.num_tokens if self.offsets is not None else max(self.num_tokens - 1, 0)
 
 
+def part_digest(tokens: str, offsets: str | None) -> str:
+    """The digest of a split from those of its ids and, for records, its offsets."""
+    return hashlib.sha256(f"{tokens} {offsets or ''}".encode()).hexdigest()
+
+
 def _digest(tokens: np.ndarray) -> str:
     whole = hashlib.sha256()
     step = PIECE_BYTES // tokens.dtype.itemsize
     for start in range(0, len(tokens), step):
         piece = np.ascontiguousarray(tokens[start : start + step], dtype=tokens.dtype.newbyteorder("<"))
-        whole.update(hashlib.sha256(piece).digest())
+        whole.update(hashlib.sha256(piece.data).digest())
     return whole.hexdigest()

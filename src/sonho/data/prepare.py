@@ -10,16 +10,14 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import numpy as np
-
-from sonho.config import DataConfig
+from sonho.config import DataConfig, DataKind
 from sonho.data.files import expand
-from sonho.data.parts import Part
-from sonho.data.shards import Shard, ShardStore, map_offsets, sync_folder
+from sonho.data.parts import Part, part_digest
+from sonho.data.shards import Shard, ShardStore, map_offsets, shards_digest, sync_folder
 from sonho.data.splits import SPLITS, data_kind
-from sonho.data.tokenise import Corpus, Job, tokenise, tokenizer_sha256
+from sonho.data.tokenise import Corpus, Job, corpus_digest, tokenise, tokenizer_sha256
 from sonho.errors import DataError, StorageError
 from sonho.text.fitting import tokenizer_from_json
 from sonho.text.tokenizer import Tokenizer
@@ -61,37 +59,124 @@ def load_prepared(folder: str | Path, *, verify: bool = False) -> Corpus:
     folder = Path(folder)
     manifest = _read_manifest(folder)
     try:
+        kind = manifest["kind"]
+        if kind not in get_args(DataKind):
+            raise ValueError(f"kind {kind!r}")
         tokenizer = tokenizer_from_json(manifest["tokenizer"])
-        kind, digest, notes = manifest["kind"], manifest["digest"], manifest["notes"]
-        parts = {name: _part(folder, name, facts, tokenizer) for name, facts in manifest["parts"].items()}
-        if kind not in ("stream", "records", "windows") or not set(parts) <= set(SPLITS) or "train" not in parts:
-            raise ValueError("unknown kind or splits")
-        if manifest["tokenizer_sha256"] != tokenizer_sha256(tokenizer):
-            raise ValueError("the tokenizer has been altered")
-        notes = [str(note) for note in notes]
+        facts = {name: manifest["parts"][name] for name in SPLITS if name in manifest["parts"]}
+        parts = {name: _part(folder, name, fact, tokenizer, kind == "records") for name, fact in facts.items()}
+        if manifest["digest"] != corpus_digest(tokenizer, kind, parts):
+            raise ValueError("its digest does not fit its content")
+        notes = [str(note) for note in manifest["notes"]]
+        train = parts["train"]
+    except DataError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{folder / MANIFEST} is damaged ({error}); prepare the data again") from None
     if verify:
-        for part in parts.values():
-            _verify(folder, part)
-    return Corpus(
-        kind, tokenizer, parts["train"], parts.get("validation"), parts.get("test"), str(digest), notes
-    )
-
-
-def prepared_settings(folder: str | Path) -> dict[str, Any]:
-    """The data settings that a folder was prepared with."""
-    settings = _read_manifest(Path(folder)).get("settings")
-    return settings if isinstance(settings, dict) else {}
+        for name, part in parts.items():
+            _verify(folder, name, part)
+    return Corpus(kind, tokenizer, train, parts.get("validation"), parts.get("test"), manifest["digest"], notes)
 
 
 def differing_settings(folder: str | Path, config: DataConfig) -> dict[str, Any]:
     """Settings of a prepared folder that are not those asked for; the folder's own hold."""
+    settings = _read_manifest(Path(folder)).get("settings")
     wanted = dataclasses.asdict(config)
-    stored = prepared_settings(folder)
+    stored = settings if isinstance(settings, dict) else {}
     return {k: v for k, v in stored.items() if k in wanted and k not in _FREE and wanted[k] != v}
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{folder} is not a prepared folder: {MANIFEST}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{folder / MANIFEST} is damaged: not JSON; prepare the data again") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise DataError(f"{folder / MANIFEST} is not of this version of sonho; prepare the data again")
+    return manifest
+
+
+def _part(folder: Path, name: str, facts: dict[str, Any], tokenizer: Tokenizer, records: bool) -> Part:
+    """One split from its facts. Names of files are made here, so that a manifest cannot point elsewhere."""
+    shards = [
+        Shard(f"{name}-{number:05d}.bin", count, bytes.fromhex(sha256).hex())
+        for number, (count, sha256) in enumerate(facts["shards"])
+    ]
+    for shard in shards:
+        _check_size(folder / shard.name, shard.count * tokenizer.dtype.itemsize)
+    offsets = None
+    if records:
+        _check_size(_offsets_path(folder, name), (facts["records"] + 1) * 8)
+        offsets = map_offsets(_offsets_path(folder, name), facts["records"] + 1)
+    counts = {key: facts[key] for key in ("num_chars", "num_bytes", "num_unknown", "num_cut")}
+    if not all(type(count) is int and count >= 0 for count in counts.values()):
+        raise ValueError(f"the counts of {name}")
+    return Part(ShardStore(folder, shards, tokenizer.dtype), offsets, digest=str(facts["digest"]), **counts)
+
+
+def _facts(part: Part) -> dict[str, Any]:
+    assert isinstance(part.tokens, ShardStore)
+    return {
+        "tokens": part.num_tokens,
+        "records": part.num_records,
+        "num_chars": part.num_chars,
+        "num_bytes": part.num_bytes,
+        "num_unknown": part.num_unknown,
+        "num_cut": part.num_cut,
+        "digest": part.digest,
+        "shards": [[shard.count, shard.sha256] for shard in part.tokens.shards],
+    }
+
+
+def _verify(folder: Path, name: str, part: Part) -> None:
+    assert isinstance(part.tokens, ShardStore)
+    for shard in part.tokens.shards:
+        if _file_sha256(folder / shard.name) != shard.sha256:
+            raise DataError(f"{folder / shard.name} has been altered; prepare the data again")
+    offsets = _file_sha256(_offsets_path(folder, name)) if part.offsets is not None else None
+    if part.digest != part_digest(part.tokens.digest, offsets and shards_digest([Shard("", 0, offsets)])):
+        raise DataError(f"{_offsets_path(folder, name)} has been altered; prepare the data again")
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_size(path: Path, size: int) -> None:
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; prepare the data again") from None
+    if found != size:
+        raise DataError(f"{path} has {found} bytes, {size} expected; prepare the data again")
+
+
+def _offsets_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}-offsets-00000.bin"
+
+
+def _fingerprint(files: Sequence[Path], config: DataConfig, seed: int, tokenizer: Tokenizer | None) -> str:
+    """Changes whenever a file, a setting that matters or the tokenizer does."""
+    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in _FREE}
+    test = [Path(config.test).stat().st_mtime_ns] if Path(config.test).is_file() else []
+    facts = [stats, settings, data_kind(config), seed, test, tokenizer and tokenizer_sha256(tokenizer)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder, without what an earlier preparation left in it; other files stay."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The manifest first: without it nobody takes the rest for complete.
+        for path in [folder / MANIFEST, *(p for p in folder.iterdir() if _OURS.fullmatch(p.name))]:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot prepare data in {folder}: {error.strerror or error}") from None
 
 
 def _write_manifest(folder: Path, corpus: Corpus, config: DataConfig, fingerprint: str) -> None:

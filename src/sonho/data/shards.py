@@ -77,11 +77,11 @@ class ShardWriter:
             self._file = self._temporary.open("wb", buffering=0)
 
     def _write(self, items: np.ndarray) -> None:
-        data = memoryview(items.view(np.uint8))
+        data = items.view(np.uint8).data
         with self._disk_errors():
             while len(data):
                 data = data[self._file.write(data) :]
-        self._sha256.update(items)
+        self._sha256.update(items.data)
         self._count += len(items)
 
     def _commit(self) -> None:

@@ -26,7 +26,7 @@ from sonho.data.splits import (
 )
 from sonho.errors import DataError
 from sonho.text.fitting import fit_tokenizer
-from sonho.text.steps import Steps
+from sonho.text.steps import Steps, fold_newlines
 from sonho.text.tokenizer import Tokenizer
 
 LEAST_TOKENS = 20
@@ -55,6 +55,15 @@ class Job:
     seed: int = 0
     tokenizer: Tokenizer | None = None  # None: fitted on the text
     folder: Path | None = None
+    text: str | None = None  # read in place of files
+
+    def iter_text(self) -> Iterator[str]:
+        return iter_text(self.files, self.config) if self.text is None else iter([self.text] if self.text else [])
+
+    def iter_records(self) -> Iterator[str]:
+        if self.text is None:
+            return iter_records(self.files, self.config)
+        return (line for line in fold_newlines(self.text).split("\n") if line and not line.isspace())
 
 
 def tokenise(job: Job) -> Corpus:
@@ -80,7 +89,7 @@ def tokenise(job: Job) -> Corpus:
         train=parts["train"],
         validation=usable.get("validation"),
         test=usable.get("test"),
-        digest=_digest(tokenizer, kind, parts),
+        digest=corpus_digest(tokenizer, kind, usable),
         notes=notes,
     )
 
@@ -92,15 +101,15 @@ def encode_whole(job: Job, name: str = "text") -> Part:
     with PartWriter(job.tokenizer, name, records=records, folder=job.folder) as writer:
         if records:
             encoder = RecordEncoder(writer, job.config, watch=True)
-            for record in iter_records(job.files, job.config):
+            for record in job.iter_records():
                 encoder.add(job.tokenizer.steps.apply(record))
             encoder.flush()
         else:
-            write_stream(iter_text(job.files, job.config), writer, watch=True)
+            write_stream(job.iter_text(), writer, watch=True)
         part = writer.finish()
     if not part.num_tokens:
-        shown = ", ".join(map(str, job.files))
-        raise DataError(f"{shown}: the text is empty, or holds no symbol that the model knows")
+        shown = ", ".join(map(str, job.files)) or "the text"
+        raise DataError(f"{shown}: empty, or without a symbol that the model knows; there is nothing to score")
     return part
 
 
@@ -109,9 +118,16 @@ def tokenizer_sha256(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(json.dumps(tokenizer.to_json(), sort_keys=True).encode()).hexdigest()
 
 
+def corpus_digest(tokenizer: Tokenizer, kind: DataKind, parts: dict[str, Part]) -> str:
+    """One number for the tokenizer, all tokens and their split; windows are a way to read a stream."""
+    layout = "records" if kind == "records" else "stream"
+    facts = [layout, tokenizer_sha256(tokenizer), {name: part.digest for name, part in parts.items()}]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def _stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
     counter = _Counter()
-    text = _with_text(counter.watch(iter_text(job.files, job.config)))
+    text = _with_text(counter.watch(job.iter_text()))
     tokenizer = job.tokenizer
     if tokenizer is None and not shares.test:
         tokenizer = fit_tokenizer(text, job.config, seed=job.seed)
@@ -121,9 +137,9 @@ def _stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[
     sizes = stream_sizes(counter.num_chars, shares, least)
     if tokenizer is None:
         # Of a test share not even the letters are looked at.
-        learned = TextCutter(iter_text(job.files, job.config)).take(sizes["train"] + sizes["validation"])
+        learned = TextCutter(job.iter_text()).take(sizes["train"] + sizes["validation"])
         tokenizer = fit_tokenizer(learned, job.config, seed=job.seed)
-    cutter = TextCutter(iter_text(job.files, job.config))
+    cutter = TextCutter(job.iter_text())
     parts = {}
     for name, size in sizes.items():
         if size or name == "train":
@@ -138,7 +154,7 @@ def _records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list
 
     def records() -> Iterator[str]:
         # As they will be learned: lower-cased, two titles that differ only in case are one.
-        return map(steps.apply, iter_records(job.files, job.config))
+        return map(steps.apply, job.iter_records())
 
     split = split_records(records(), shares, job.seed)
     tokenizer = job.tokenizer
@@ -184,9 +200,3 @@ def _with_text(chunks: Iterable[str]) -> Iterator[str]:
         yield chunk
     if not has_text:
         raise DataError("the input is empty or holds only white space; there is nothing to learn from")
-
-
-def _digest(tokenizer: Tokenizer, kind: DataKind, parts: dict[str, Part]) -> str:
-    layout = "records" if kind == "records" else "stream"
-    facts = [layout, tokenizer_sha256(tokenizer), {name: part.digest for name, part in parts.items()}]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

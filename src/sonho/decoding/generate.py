@@ -53,9 +53,7 @@ class Generation:
 class RowWriter:
     """Turns the tokens of one row into text that can be shown, and knows when the text has ended."""
 
-    def __init__(
-        self, decoder: IncrementalDecoder, stops: Sequence[str], eos_id: int, max_tokens: int
-    ) -> None:
+    def __init__(self, decoder: IncrementalDecoder, stops: Sequence[str], eos_id: int, max_tokens: int) -> None:
         self._decoder, self._matcher = decoder, StopMatcher(stops)
         self._eos_id, self._max_tokens = eos_id, max_tokens
         # Tokens that are whole characters always read the same.

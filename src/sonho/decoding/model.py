@@ -81,9 +81,7 @@ class Model:
         `n` at each, in that order. The first of `n` is the text that the seed gives without `n`.
         """
         gallery = _as_list(temperature)
-        settings = [
-            self._settings(value, options) for value in ([temperature] if gallery is None else gallery)
-        ]
+        settings = [self._settings(value, options) for value in ([temperature] if gallery is None else gallery)]
         check_whole("n", 1 if n is None else n, least=1)
         if not settings:
             raise UsageError("temperature is an empty list; give at least one")
@@ -169,12 +167,9 @@ class Model:
         bias = logit_biases(settings, tokenizer, data_kind)
         sampler = Sampler(settings, sources, bias=bias, forced=forced_ids(settings, tokenizer, data_kind))
         writers = [
-            RowWriter(tokenizer.decoder(), settings.stops, tokenizer.eos_id, settings.max_tokens)
-            for _ in sources
+            RowWriter(tokenizer.decoder(), settings.stops, tokenizer.eos_id, settings.max_tokens) for _ in sources
         ]
-        prompts = [
-            ids_to_feed(tokenizer, data_kind, np.array(source.prompt_ids, np.int64)) for source in sources
-        ]
+        prompts = [ids_to_feed(tokenizer, data_kind, np.array(source.prompt_ids, np.int64)) for source in sources]
 
         def pieces() -> Iterator[tuple[int, str]]:
             logits, state = feed_rows(self.stepper, prompts)
@@ -182,9 +177,7 @@ class Model:
 
         return writers, pieces()
 
-    def _finish(
-        self, prompts: Sequence[str], sources: Sequence[Source], settings: Settings
-    ) -> list[Generation]:
+    def _finish(self, prompts: Sequence[str], sources: Sequence[Source], settings: Settings) -> list[Generation]:
         """Draw every row to its end."""
         writers, pieces = self._start(sources, settings)
         texts = [[prompt] if settings.echo else [] for prompt in prompts]

@@ -24,9 +24,7 @@ from sonho.errors import ModelFileError
 class NgramStepper:
     """State: the last order-1 token ids (N, order-1) int64, oldest first, -1 before the start."""
 
-    def __init__(
-        self, order: int, vocab_size: int, arrays: dict[str, Array], masked_ids: Iterable[int]
-    ) -> None:
+    def __init__(self, order: int, vocab_size: int, arrays: dict[str, Array], masked_ids: Iterable[int]) -> None:
         self.vocab_size, self._order = vocab_size, order
         depths = range(1, order + 1)
         self._keys = [np.zeros(1, np.int64)] + [arrays[f"ngram.{d}.parent_token"] for d in depths]

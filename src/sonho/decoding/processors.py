@@ -112,9 +112,7 @@ def typical(share: float) -> Processor:
         probabilities = softmax(logits)
         with np.errstate(divide="ignore"):
             surprise = -np.log(probabilities)  # (N, V), inf where nothing can be drawn
-        terms = np.multiply(
-            probabilities, surprise, where=probabilities > 0, out=np.zeros_like(probabilities)
-        )
+        terms = np.multiply(probabilities, surprise, where=probabilities > 0, out=np.zeros_like(probabilities))
         return _keep_share(logits, np.abs(surprise - terms.sum(axis=-1, keepdims=True)), share)
 
     return process

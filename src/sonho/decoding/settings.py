@@ -97,9 +97,7 @@ class Settings:
         if self.top_k is not None:
             check_whole("top_k", self.top_k, least=1, hint="leave it out to keep every token")
         if self.no_repeat_ngram is not None:
-            check_whole(
-                "no_repeat_ngram", self.no_repeat_ngram, least=1, hint="leave it out to allow repeats"
-            )
+            check_whole("no_repeat_ngram", self.no_repeat_ngram, least=1, hint="leave it out to allow repeats")
         if self.seed is not None:
             check_whole("seed", self.seed, least=0, most=2**63 - 1)
         if not callable(self.temperature):
@@ -114,9 +112,10 @@ class Settings:
         ):
             _check_number(name, getattr(self, name))
         if self.unknown not in get_args(UnknownPolicy):
-            raise UsageError(
-                f"unknown must be one of {', '.join(get_args(UnknownPolicy))}, got {self.unknown!r}"
-            )
+            raise UsageError(f"unknown must be one of {', '.join(get_args(UnknownPolicy))}, got {self.unknown!r}")
+        for name, kind in (("logit_bias", Mapping), ("forced", Mapping), ("stop", str | Sequence | None)):
+            if not isinstance(getattr(self, name), kind):
+                raise UsageError(f"{name} cannot be {getattr(self, name)!r}")
         if "" in self.stops or not all(isinstance(stop, str) for stop in self.stops):
             raise UsageError(f"stop must be strings that are not empty, got {self.stop!r}")
         for name in ("banned", "allowed"):

@@ -48,9 +48,7 @@ def build_stepper(model_file: ModelFile) -> Stepper:
     """The stepper of a model. Raises ModelFileError when a weight is NaN or infinite."""
     for name, array in model_file.arrays.items():
         if not np.isfinite(array).all():
-            raise ModelFileError(
-                f"array {name} holds NaN or infinity; the model cannot be used, train it again"
-            )
+            raise ModelFileError(f"array {name} holds NaN or infinity; the model cannot be used, train it again")
     config, vocab_size = model_file.model, model_file.tokenizer.vocab_size
     masked = masked_ids(model_file.tokenizer, model_file.data_kind)
     if config.cell == "ngram":

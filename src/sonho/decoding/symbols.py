@@ -20,7 +20,7 @@ def logit_biases(settings: Settings, tokenizer: Tokenizer, data_kind: DataKind) 
     if tokenizer.unk_id is not None and not settings.allow_unknown:
         bias[tokenizer.unk_id] = -np.inf
     for symbol, value in settings.logit_bias.items():
-        if math.isnan(value) or value == math.inf:
+        if not isinstance(value, int | float) or math.isnan(value) or value == math.inf:
             raise UsageError(f"logit_bias of {symbol!r} must be a number or -inf, got {value!r}")
         bias[symbol_id(symbol, tokenizer, "logit_bias")] += value
     if settings.allowed is not None:
@@ -49,9 +49,7 @@ def forced_ids(settings: Settings, tokenizer: Tokenizer, data_kind: DataKind) ->
 def symbol_id(symbol: Symbol, tokenizer: Tokenizer, option: str) -> int:
     """The id of one symbol: an id, `<pad>`, `<unk>`, `<eos>`, or a string of one token. Raises UsageError."""
     if isinstance(symbol, str):
-        special = {"<pad>": tokenizer.pad_id, "<unk>": tokenizer.unk_id, "<eos>": tokenizer.eos_id}.get(
-            symbol
-        )
+        special = {"<pad>": tokenizer.pad_id, "<unk>": tokenizer.unk_id, "<eos>": tokenizer.eos_id}.get(symbol)
         if special is not None:
             return special
         if is_unknown(symbol, tokenizer):
@@ -61,9 +59,7 @@ def symbol_id(symbol: Symbol, tokenizer: Tokenizer, option: str) -> int:
             raise UsageError(f"{option} takes single symbols; {symbol!r} is {len(ids)} tokens of this model")
         return int(ids[0])
     if isinstance(symbol, bool) or not isinstance(symbol, int) or not 0 <= symbol < tokenizer.vocab_size:
-        raise UsageError(
-            f"{option} takes strings or ids from 0 to {tokenizer.vocab_size - 1}, got {symbol!r}"
-        )
+        raise UsageError(f"{option} takes strings or ids from 0 to {tokenizer.vocab_size - 1}, got {symbol!r}")
     return symbol
 
 

@@ -60,10 +60,9 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Counts and figures as plain values, ready for JSON."""
         names = ("loss", "bits_per_char", "bits_per_byte", "perplexity", "accuracy")
-        figures = {name: getattr(self, name) for name in names}
+        values = {**{name: getattr(self, name) for name in names}, **dataclasses.asdict(self)}
         # JSON has no nan and no infinity.
-        finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        return {**finite, **dataclasses.asdict(self)}
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 class Tally:

@@ -43,20 +43,17 @@ class NgramModel:
         """
         return self.score(tokens, offsets)[0]
 
-    def score(
-        self, tokens: np.ndarray, offsets: np.ndarray | None = None
-    ) -> tuple[NDArray[np.float64], Ints]:
+    def score(self, tokens: np.ndarray, offsets: np.ndarray | None = None) -> tuple[NDArray[np.float64], Ints]:
         """Log-probability in nats of every predicted token (M,), and the token held likeliest there (M,)."""
         ids, starts = lay_out(tokens, offsets, self.vocab_size)
         prob = self._uniform[ids]  # (L,) or (L + R,)
         guess = np.zeros(len(ids), np.int64)
         context = np.zeros(len(ids), np.int64)  # node of the n - 1 tokens before each position, or -1
         for n in range(1, self.order + 1):
-            known = context >= 0
-            prob = np.where(known, self.gamma[n - 1][context], 1.0) * prob
-            guess = np.where(known, self._likeliest[n - 1][context], guess)
-            node = _find(self.keys[n - 1], np.where(known, context * self.vocab_size + ids, -1))
-            prob = np.where(node >= 0, self.prob[n - 1][node], prob)
+            prob = _at(self.gamma[n - 1], context, np.ones(len(ids))) * prob
+            guess = _at(self._likeliest[n - 1], context, guess)
+            node = _find(self.keys[n - 1], np.where(context >= 0, context * self.vocab_size + ids, -1))
+            prob = _at(self.prob[n - 1], node, prob)
             context = shift(node, starts)
         predicted = np.ones(len(ids), bool)
         predicted[starts] = False
@@ -122,9 +119,7 @@ class NgramModel:
             if len(keys[-1]) and (
                 keys[-1][0] < 0 or keys[-1][-1] >= size * vocab_size or (np.diff(keys[-1]) <= 0).any()
             ):
-                raise ModelFileError(
-                    f"ngram.{n}.parent_token is not sorted or leaves the trie; the file is damaged"
-                )
+                raise ModelFileError(f"ngram.{n}.parent_token is not sorted or leaves the trie; the file is damaged")
             prob.append(_checked(arrays, f"ngram.{n}.prob", np.float32, len(keys[-1])))
             suffix.append(_checked(arrays, f"ngram.{n}.suffix", np.int64, len(keys[-1])))
             if len(keys[-1]) and (suffix[-1].min() < 0 or suffix[-1].max() >= size):
@@ -154,6 +149,14 @@ def shift(node: Ints, starts: Ints) -> Ints:
     return context
 
 
+def _at(values: np.ndarray, places: Ints, otherwise: np.ndarray) -> np.ndarray:
+    """The value at each place, or what stands in `otherwise` where the place is -1."""
+    known = places >= 0
+    result = otherwise.copy()
+    result[known] = values[places[known]]
+    return result
+
+
 def _find(keys: Ints, wanted: Ints) -> Ints:
     """The place of each wanted key among the sorted keys, -1 where it is absent or negative."""
     if not len(keys):
@@ -168,9 +171,7 @@ def _checked(arrays: Mapping[str, np.ndarray], name: str, dtype: type, size: int
     if array is None:
         raise ModelFileError(f"the n-gram model lacks the array {name}; the file is damaged")
     if array.ndim != 1 or array.dtype != dtype or (size is not None and len(array) != size):
-        raise ModelFileError(
-            f"{name} has the shape {array.shape} {array.dtype}; expected ({size},) {dtype.__name__}"
-        )
+        raise ModelFileError(f"{name} has the shape {array.shape} {array.dtype}; expected ({size},) {dtype.__name__}")
     if array.dtype == np.float32 and not ((array >= 0) & (array <= np.float32(1.001))).all():
         raise ModelFileError(f"{name} holds numbers that are no probabilities; the file is damaged")
     return array

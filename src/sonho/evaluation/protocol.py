@@ -28,7 +28,7 @@ COLUMN_TOKENS = 2048  # a column is about this long, up to MOST_COLUMNS of them
 MOST_COLUMNS = 64
 WARM_UP = 256  # inputs read before a column's first target, so that it is predicted in context
 BLOCK_STEPS = 256
-RECORD_ROWS = 128
+RECORD_ROWS = 64
 WINDOW_ROWS = 512
 BLOCK_LOGITS = 2**22  # logits that a block may ask for: 16 MB
 
@@ -137,9 +137,7 @@ def _record_blocks(part: Part, eos_id: int, limit: int) -> Iterator[Block]:
                 before = np.full((len(batch), 1), eos_id, np.int64)
             else:
                 before = part.tokens.gather(starts - 1, 1).astype(np.int64)
-            tokens = part.tokens.gather(starts, size).astype(
-                np.int64
-            )  # what follows a record is masked below
+            tokens = part.tokens.gather(starts, size).astype(np.int64)  # what follows a record is masked below
             inside = at + np.arange(size) < lengths[first : first + rows, None]  # (N, T)
             inputs = np.append(before, tokens, axis=1)[:, :-1]
             yield Block(np.where(inside, inputs, 0), np.where(inside, tokens, IGNORED), fresh=at == 0)
@@ -152,9 +150,7 @@ def _window_blocks(part: Part, window: int, stride: int, vocab_size: int, limit:
     rows = min(WINDOW_ROWS, max(BLOCK_LOGITS // (vocab_size * window), 1))
     for first in range(0, len(starts), rows):
         batch = starts[first : first + rows]
-        windows = part.tokens.gather(np.arange(batch.start, batch.stop, batch.step), window + 1).astype(
-            np.int64
-        )
+        windows = part.tokens.gather(np.arange(batch.start, batch.stop, batch.step), window + 1).astype(np.int64)
         targets = np.full((len(batch), window), IGNORED, np.int64)
         targets[:, -1] = windows[:, -1]
         yield Block(windows[:, :-1], targets, fresh=True, last_only=True)

@@ -89,9 +89,7 @@ class Scorer:
         self._stepper = build_stepper(model_file)
         self._chars = self._tokenizer.char_counts().astype(np.int64)  # (V,)
 
-    def tokens(
-        self, text: str, *, unknown: UnknownPolicy = "skip", alternatives: int = 0
-    ) -> Iterator[TokenScore]:
+    def tokens(self, text: str, *, unknown: UnknownPolicy = "skip", alternatives: int = 0) -> Iterator[TokenScore]:
         """The surprise of every token of `text` (of records: one record) and its likeliest alternatives.
 
         A stream's first token is not predicted. Raises DataError with unknown="error".
@@ -124,9 +122,7 @@ class Scorer:
         stream's line ends with a newline, a record with `<eos>`. Empty records are left out.
         """
         numbered = ((number, line.rstrip("\r\n")) for number, line in enumerate(lines, start=1))
-        scored = (
-            self._record_lines(numbered, unknown) if self._records else self._stream_lines(numbered, unknown)
-        )
+        scored = self._record_lines(numbered, unknown) if self._records else self._stream_lines(numbered, unknown)
         for number, line, bits, num_chars in scored:
             flagged = threshold is not None and num_chars > 0 and bits / num_chars > threshold
             yield LineScore(number, line, bits, num_chars, flagged, tuple(self._tokenizer.unknown_in(line)))
@@ -148,9 +144,7 @@ class Scorer:
         eos = self._tokenizer.eos_id
         full = ((number, line) for number, line in lines if line)
         while group := list(itertools.islice(full, LINES_AT_ONCE)):
-            records = [
-                np.append(self._tokenizer.encode(line, unknown), eos).astype(np.int64) for _, line in group
-            ]
+            records = [np.append(self._tokenizer.encode(line, unknown), eos).astype(np.int64) for _, line in group]
             targets = np.full((len(records), max(map(len, records))), -1)
             for row, record in zip(targets, records, strict=True):
                 row[: len(record)] = record
@@ -172,9 +166,7 @@ class Scorer:
             bits[:, at : at + steps] = np.where(piece >= 0, -chosen / NATS_PER_BIT, 0.0)
         return bits, state
 
-    def _token_score(
-        self, position: int, target: int, log_probs: NDArray[np.float64], alternatives: int
-    ) -> TokenScore:
+    def _token_score(self, position: int, target: int, log_probs: NDArray[np.float64], alternatives: int) -> TokenScore:
         best = np.argsort(-log_probs, kind="stable")[:alternatives].tolist()
         return TokenScore(
             position=position,

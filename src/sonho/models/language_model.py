@@ -147,9 +147,7 @@ def flatten(state: State) -> list[Tensor]:
 def unflatten(tensors: Sequence[Tensor], like: State) -> State:
     """A state shaped as `like`, made of `tensors`."""
     rest = iter(tensors)
-    return tuple(
-        LSTMState(next(rest), next(rest)) if isinstance(layer, LSTMState) else next(rest) for layer in like
-    )
+    return tuple(LSTMState(next(rest), next(rest)) if isinstance(layer, LSTMState) else next(rest) for layer in like)
 
 
 def to_arrays(module: nn.Module) -> Arrays:

@@ -66,9 +66,7 @@ class Recurrent(nn.Module):
         zeros = self.weight_hh.new_zeros(batch_size, self.hidden_size)
         return LSTMState(zeros, zeros) if self.cell == "lstm" else zeros
 
-    def forward(
-        self, inputs: Tensor, state: LayerState, lengths: Tensor | None = None
-    ) -> tuple[Tensor, LayerState]:
+    def forward(self, inputs: Tensor, state: LayerState, lengths: Tensor | None = None) -> tuple[Tensor, LayerState]:
         """Run a whole window. Returns outputs (N, T, H) and the state after each row's last step.
 
         `lengths` (N,): steps of each row that count. Outputs past a row's length are zero and its
@@ -148,9 +146,7 @@ def _run_packed(
         data, h, c = torch.lstm(packed.data, packed.batch_sizes, first, weights, *options)
         new: LayerState = LSTMState(h[0][packed.unsorted_indices], c[0][packed.unsorted_indices])
     else:
-        data, h = _library_layer(layer)(
-            packed.data, packed.batch_sizes, state[order][None], weights, *options
-        )
+        data, h = _library_layer(layer)(packed.data, packed.batch_sizes, state[order][None], weights, *options)
         new = h[0][packed.unsorted_indices]
     outputs, _ = nn.utils.rnn.pad_packed_sequence(
         packed._replace(data=data), batch_first=True, total_length=inputs.shape[1]

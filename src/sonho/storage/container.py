@@ -57,9 +57,7 @@ def read_container(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
     except (SafetensorError, ValueError, TypeError, AttributeError, KeyError, MemoryError) as error:
-        raise ModelFileError(
-            f"{path} is damaged or not a sonho {kind}: {error}; take another copy of it"
-        ) from None
+        raise ModelFileError(f"{path} is damaged or not a sonho {kind}: {error}; take another copy of it") from None
     if "sonho" not in metadata:
         raise ModelFileError(f"{path} is a safetensors file, but not one of sonho's")
     try:
@@ -71,9 +69,7 @@ def read_container(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
         raise ModelFileError(f"{path} has format {version}, newer than {FORMAT_VERSION}; update sonho")
     del sealed["sha256"]
     if sha256 != _digest(sealed, arrays) or not isinstance(header, dict):
-        raise ModelFileError(
-            f"{path} was altered after it was written (its digest is wrong); take another copy"
-        )
+        raise ModelFileError(f"{path} was altered after it was written (its digest is wrong); take another copy")
     if found != kind:
         raise ModelFileError(f"{path} is a {found}, not a {kind}")
     return header, arrays
@@ -84,5 +80,5 @@ def _digest(sealed: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> st
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode("utf-8", "surrogatepass"))
-        digest.update(memoryview(array).cast("B") if array.size else b"")
+        digest.update(array.tobytes())
     return digest.hexdigest()

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
@@ -59,7 +60,7 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
     write_container(path, "model", header, model_file.arrays)
 
 
-def load_model_file(path: str | Path) -> ModelFile:
+def load_model_file(path: str | PathLike[str]) -> ModelFile:
     """Read a model file, or the one in a run folder, and check that its parts fit together.
 
     Raises InputNotFoundError or ModelFileError.
@@ -89,9 +90,7 @@ def find_model_file(path: Path) -> Path:
     if path.is_dir():
         path = path / MODEL_FILE_NAME
         if not path.exists():
-            raise InputNotFoundError(
-                f"{path.parent} holds no {MODEL_FILE_NAME}; give a model file or a run folder"
-            )
+            raise InputNotFoundError(f"{path.parent} holds no {MODEL_FILE_NAME}; give a model file or a run folder")
     if not path.exists():
         raise InputNotFoundError(f"no such model: {path}")
     return path
@@ -136,15 +135,15 @@ def _check_arrays(loaded: ModelFile) -> None:
         return _check_ngram(loaded.arrays, loaded.model.order)
     if loaded.model.tied and loaded.model.embedding_dim != loaded.model.hidden_size:
         raise DataError("tied weights need embedding_dim = hidden_size")
+    if loaded.model.num_layers > len(loaded.arrays):
+        raise DataError(f"{loaded.model.num_layers} layers, but only {len(loaded.arrays)} arrays")
     expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size)
     for name in sorted(expected.keys() | loaded.arrays.keys()):
         found = loaded.arrays.get(name)
         if found is None or name not in expected:
             raise DataError(f"array {name} is {'missing' if found is None else 'not expected'}")
         if found.shape != expected[name] or found.dtype != np.float32:
-            raise DataError(
-                f"array {name} is {found.dtype} {found.shape}, the settings say float32 {expected[name]}"
-            )
+            raise DataError(f"array {name} is {found.dtype} {found.shape}, the settings say float32 {expected[name]}")
         if not np.isfinite(found).all():
             raise DataError(f"array {name} holds NaN or infinity")
     return None

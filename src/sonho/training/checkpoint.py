@@ -27,7 +27,7 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 
 def save_checkpoint(folder: Path, trainer: Trainer, header: dict[str, Any]) -> None:
     """Write `checkpoint.safetensors` durably. Raises StorageError."""
-    tensors = {f"model.{name}": p for name, p in trainer.model.named_parameters()}
+    tensors: dict[str, torch.Tensor] = {f"model.{name}": p for name, p in trainer.model.named_parameters()}
     names = [name for name, _ in trainer.model.named_parameters()]
     tensors |= {f"average.{n}": v for n, v in zip(names, trainer.average.values, strict=True)}
     tensors |= {f"optimizer.{name}": value for name, value in optimizer_arrays(trainer.optimizers).items()}

@@ -30,13 +30,11 @@ class Muon(torch.optim.Optimizer):
     learning rate serves both.
     """
 
-    def __init__(
-        self, params: Iterable[dict[str, Any]], lr: float, momentum: float, weight_decay: float
-    ) -> None:
+    def __init__(self, params: Iterable[dict[str, Any]], lr: float, momentum: float, weight_decay: float) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "gates": 1})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -51,7 +49,7 @@ class Muon(torch.optim.Optimizer):
                 update = orthogonalize(matrices)
                 update *= 0.2 * math.sqrt(max(matrices.shape[1:]))
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update.view_as(parameter), alpha=-group["lr"])
+                parameter.add_(update.reshape(parameter.shape), alpha=-group["lr"])
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:

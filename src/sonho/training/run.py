@@ -30,6 +30,7 @@ from sonho.text import Tokenizer, masked_ids, tokenizer_from_json
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, restore, save_checkpoint
+from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
 from sonho.training.plan import intervals, plan
 from sonho.training.trainer import Trainer
@@ -43,7 +44,15 @@ VALIDATION_TOKENS = 200_000
 BASELINE_TOKENS = 1_500_000
 # Settings that may change when a run goes on; any other would make it another run.
 RESUMABLE = {
-    "training": {"minutes", "epochs", "steps", "patience", "threads", "checkpoint_every", "checkpoint_seconds"},
+    "training": {
+        "minutes",
+        "epochs",
+        "steps",
+        "patience",
+        "threads",
+        "checkpoint_every",
+        "checkpoint_seconds",
+    },
     "sampling": {"prompts", "temperatures", "max_tokens", "gallery", "gallery_tokens"},
 }
 
@@ -78,18 +87,69 @@ def train(
     """
     folder = Path(output)
     if resume and not (folder / CHECKPOINT_NAME).exists():
-        raise UsageError(f"{folder} holds no {CHECKPOINT_NAME} to resume; leave out --resume to start a run there")
+        raise UsageError(f"{folder} holds no {CHECKPOINT_NAME} to resume; leave out --resume to start there")
+    if not resume and not paths:
+        raise UsageError("nothing to train on: give a text file, a folder or - for standard input")
     make_folder(folder)
     with folder_lock(folder):
         if resume:
-            return _Run.resumed(folder, paths, settings or {}, say).go(callbacks)
+            return _resumed(folder, paths, settings or {}, say).go(callbacks)
         if (folder / CHECKPOINT_NAME).exists() or (folder / MODEL_FILE_NAME).exists():
-            raise UsageError(
-                f"{folder} already holds a run; go on with --resume or choose another --output"
-            )
-        if not paths:
-            raise UsageError("nothing to train on: give a text file, a folder or - for standard input")
-        return _Run.fresh(folder, paths, settings or {}, init, say).go(callbacks)
+            raise UsageError(f"{folder} already holds a run; go on with --resume or choose another --output")
+        return _fresh(folder, paths, settings or {}, init, say, callbacks)
+
+
+def _fresh(
+    folder: Path, paths: Sequence[str], settings: Settings, init: str, say: Say, callbacks: Sequence[Callback]
+) -> Result:
+    config = build_config(settings)
+    _set_threads(config)
+    given = {f"{section}.{key}" for section, values in settings.items() for key in values}
+    start, tokenizer = None, None
+    if init:
+        start = grown_model(load_model_file(init), paths, config.data)
+        tokenizer, config.model = start.tokenizer, start.model
+        given |= {f"model.{key}" for key in to_dict(config.model)}
+    corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
+    for line in corpus.notes:
+        say(line)
+    if config.model.cell == "ngram":
+        seconds, validation, test = count_ngrams(folder, config, corpus)
+        return Result(folder, True, seconds, validation, test)
+    config, text = plan(config, given, symbols=len(corpus.train.tokens), vocab_size=corpus.tokenizer.vocab_size)
+    say(text)
+    return _Run(folder, paths, config, corpus, text, say, start=start).go(callbacks)
+
+
+def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say) -> _Run:
+    header, arrays = load_checkpoint(folder)
+    stored: dict[str, dict[str, Any]] = {name: dict(values) for name, values in header["config"].items()}
+    for section, values in settings.items():
+        for key, value in values.items():
+            if key not in RESUMABLE.get(section, ()) and stored[section].get(key) != value:
+                raise UsageError(
+                    f"{section}.{key} was {stored[section].get(key)!r} and cannot become {value!r} on --resume;"
+                    f" start a new run with another --output"
+                )
+            if key in ("minutes", "epochs", "steps"):
+                stored["training"].update(minutes=0.0, epochs=0.0, steps=0)
+            stored[section][key] = value
+    config = build_config(stored)
+    _set_threads(config)
+    paths = list(paths) or header["paths"]
+    corpus = build_corpus(
+        paths,
+        config.data,
+        seed=config.training.seed,
+        folder=folder / "data",
+        tokenizer=tokenizer_from_json(header["tokenizer"]),
+    )
+    if corpus.digest != header["digest"]:
+        raise UsageError(
+            f"the text in {', '.join(paths)} is not the one that this run was trained on; "
+            f"give the old text, or start a new run with another --output and --init {folder}"
+        )
+    return _Run(folder, paths, config, corpus, header["plan"], say, checkpoint=(header, arrays))
 
 
 class _Run:
@@ -127,56 +187,6 @@ class _Run:
         else:
             self.baselines = dict(checkpoint[0]["baselines"])
 
-    @classmethod
-    def fresh(cls, folder: Path, paths: Sequence[str], settings: Settings, init: str, say: Say) -> _Run:
-        config = build_config(settings)
-        _set_threads(config)
-        given = {f"{section}.{key}" for section, values in settings.items() for key in values}
-        seed, start, tokenizer = config.training.seed, None, None
-        if init:
-            start = load_model_file(init)
-            start = grown_model(start, paths, config.data)
-            tokenizer, config.model = start.tokenizer, start.model
-            given |= {f"model.{key}" for key in to_dict(config.model)}
-        corpus = build_corpus(paths, config.data, seed=seed, folder=folder / "data", tokenizer=tokenizer)
-        config, text = plan(
-            config, given, symbols=len(corpus.train.tokens), vocab_size=corpus.tokenizer.vocab_size
-        )
-        for line in [*corpus.notes, text]:
-            say(line)
-        return cls(folder, paths, config, corpus, text, say, start=start)
-
-    @classmethod
-    def resumed(cls, folder: Path, paths: Sequence[str], settings: Settings, say: Say) -> _Run:
-        header, arrays = load_checkpoint(folder)
-        stored: dict[str, dict[str, Any]] = {name: dict(values) for name, values in header["config"].items()}
-        for section, values in settings.items():
-            for key, value in values.items():
-                if key not in RESUMABLE.get(section, ()) and stored[section].get(key) != value:
-                    raise UsageError(
-                        f"{section}.{key} was {stored[section].get(key)!r} and cannot become {value!r} on --resume;"
-                        f" start a new run with another --output"
-                    )
-                if key in ("minutes", "epochs", "steps"):
-                    stored["training"].update(minutes=0.0, epochs=0.0, steps=0)
-                stored[section][key] = value
-        config = build_config(stored)
-        _set_threads(config)
-        paths = list(paths) or header["paths"]
-        corpus = build_corpus(
-            paths,
-            config.data,
-            seed=config.training.seed,
-            folder=folder / "data",
-            tokenizer=tokenizer_from_json(header["tokenizer"]),
-        )
-        if corpus.digest != header["digest"]:
-            raise UsageError(
-                f"the text in {', '.join(paths)} is not the one that this run was trained on; "
-                f"give the old text, or start a new run with another --output and --init {folder}"
-            )
-        return cls(folder, paths, config, corpus, header["plan"], say, checkpoint=(header, arrays))
-
     def go(self, callbacks: Sequence[Callback]) -> Result:
         """Train to the end of the budget (or a stop), then measure what is kept."""
         header = self.checkpoint[0] if self.checkpoint else {}
@@ -207,6 +217,9 @@ class _Run:
             result.finished, result.seconds = trainer.finished, trainer.counters.seconds
             if trainer.finished:
                 self._measure(result)
+                if self.config.sampling.gallery:
+                    for text in self.gallery():
+                        trainer.tell("on_sample", {"step": trainer.counters.step, **text})
         finally:
             trainer.tell("on_end")
         return result
@@ -233,7 +246,13 @@ class _Run:
 
     def _report(self, part: Any, limit: int = 0) -> Report:
         return validation_report(
-            self.model, part, self.tokenizer, self.data_kind, self.window, self.config.data.stride, limit=limit
+            self.model,
+            part,
+            self.tokenizer,
+            self.data_kind,
+            self.window,
+            self.config.data.stride,
+            limit=limit,
         )
 
     def snapshot(self) -> ModelFile:
@@ -288,7 +307,7 @@ class _Run:
                     prompt,
                     max_tokens=max_tokens,
                     temperature=temperature,
-                    top_k=sampling.top_k,
+                    top_k=sampling.top_k or None,
                     top_p=sampling.top_p,
                     min_p=sampling.min_p,
                     repetition_penalty=sampling.repetition_penalty,

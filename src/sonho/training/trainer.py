@@ -28,6 +28,8 @@ from sonho.training.schedules import multiplier
 NATS_PER_BIT = math.log(2)
 # A validation this much above the best one (nats) is overfitting, not noise.
 OVERFIT_MARGIN = 0.05
+# Samples of their own accord come with every epoch and validation, but not faster than one can read.
+LEAST_SAMPLE_SECONDS = 2.0
 
 
 class DivergedError(UsageError):
@@ -121,6 +123,7 @@ class Trainer:
         self._clock = time.perf_counter()
         self._speed_mark = (self.counters.tokens_seen, self.counters.seconds)
         self._last_validation = self._last_checkpoint = self.counters.seconds
+        self._last_sample = -LEAST_SAMPLE_SECONDS
         while not self.finished and not self.stop_requested:
             self._learn_one()
             if self.counters.step % self.config.log_every == 0 or self.finished:
@@ -128,8 +131,7 @@ class Trainer:
             looked = self._validation_due() or self.finished
             if looked:
                 self._check()
-            samples = self.intervals.sample_steps
-            if _due(self.counters.step, samples) or (looked and not samples) or self.finished:
+            if self._sample_due(looked) or self.finished:
                 self._sample()
             if self._checkpoint_due() or self.finished:
                 self._checkpoint()
@@ -141,6 +143,12 @@ class Trainer:
         if every.validate_steps:
             return _due(self.counters.step, every.validate_steps)
         return self.counters.seconds - self._last_validation >= every.validate_seconds
+
+    def _sample_due(self, looked: bool) -> bool:
+        if self.intervals.sample_steps:
+            return _due(self.counters.step, self.intervals.sample_steps)
+        epoch_ended = self.counters.index == 0
+        return (looked or epoch_ended) and self.counters.seconds - self._last_sample >= LEAST_SAMPLE_SECONDS
 
     def _checkpoint_due(self) -> bool:
         every = self.intervals
@@ -236,7 +244,8 @@ class Trainer:
             )
         elif counters.worse >= 5:
             self._warn_once(
-                "plateau", f"plateau: no better validation since step {counters.best_step}; more time may not help"
+                "plateau",
+                f"plateau: no better validation since step {counters.best_step}; more time may not help",
             )
         if self.config.patience and counters.worse >= self.config.patience:
             self.stopped_early = f"no better validation in {counters.worse} tries since step {counters.best_step}"
@@ -278,6 +287,7 @@ class Trainer:
             for sample in self.draw():
                 self.tell("on_sample", {"step": self.counters.step, **sample})
         self._tick()
+        self._last_sample = self.counters.seconds
 
     def _checkpoint(self) -> None:
         self.tell("on_checkpoint")

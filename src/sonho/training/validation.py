@@ -24,7 +24,7 @@ def validation_report(
     limit: int = 0,
 ) -> Report:
     """Score `part` with the weights now in `model`, frozen; `limit` > 0 looks at about so many tokens."""
-    tally = Tally(tokenizer, data_kind)
+    tally = Tally(tokenizer)
     model.eval()
     with torch.no_grad():
         for block in scoring_blocks(part, data_kind, window, stride, tokenizer.eos_id, limit=limit):
@@ -34,9 +34,7 @@ def validation_report(
             seen = block.targets[:, -1:] if window > 0 else block.targets  # (N, T)
             targets = torch.from_numpy(seen)
             # Summed in float64: a hundred thousand float32 terms would lose the fifth digit.
-            losses = F.cross_entropy(
-                logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
-            )
+            losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
             correct = int((logits.argmax(-1) == targets).sum())
             tally.add(float(losses.double().sum()), correct, seen)
     return tally.report()

@@ -1,0 +1,83 @@
+"""The doors of this room: a corpus to train on, and a held-out text tokenised by the same rules."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from sonho.config import DataConfig
+from sonho.data.batches import make_batches
+from sonho.data.files import expand, input_bytes, scratch_folder
+from sonho.data.notes import window_note
+from sonho.data.parts import Part
+from sonho.data.prepare import differing_settings, is_prepared, load_prepared, prepare
+from sonho.data.splits import data_kind, read_shares
+from sonho.data.tokenise import Corpus, Job, encode_whole, tokenise, tokenizer_sha256
+from sonho.errors import UsageError
+from sonho.text.tokenizer import Tokenizer
+
+__all__ = ["Corpus", "Part", "build_corpus", "encode_for_evaluation", "encode_text"]
+
+
+def build_corpus(
+    paths: Sequence[str | Path],
+    config: DataConfig,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> Corpus:
+    """Read, split and tokenise the inputs; or open the one prepared folder that `paths` names.
+
+    Inputs of more than `prepare_megabytes` become shards in `folder` (None: a temporary one), smaller
+    ones stay in memory. Without `tokenizer` one is fitted on all but the test part.
+    `Corpus.notes` says in sentences what was read and what was given up.
+    """
+    if len(paths) == 1 and is_prepared(paths[0]):
+        corpus = _open_prepared(Path(paths[0]), config, tokenizer)
+    else:
+        files = expand(paths)
+        if input_bytes(files) > config.prepare_megabytes * 1e6:
+            folder = folder or scratch_folder()
+            corpus = prepare(files, config, seed=seed, folder=folder, tokenizer=tokenizer)
+        else:
+            corpus = tokenise(Job(files, config, seed, tokenizer))
+    notes = [*corpus.notes, *make_batches(corpus.train, corpus.tokenizer, config, seed).notes]
+    if corpus.kind == "windows":
+        test = None if read_shares(config).test_file else corpus.test  # a file of its own is no part of the text
+        splits = {"train": corpus.train, "validation": corpus.validation, "test": test}
+        parts = {name: part for name, part in splits.items() if part is not None}
+        unit = "characters" if corpus.tokenizer.level == "char" else "tokens"
+        notes.append(window_note(parts, config.window, config.stride, unit))
+    return dataclasses.replace(corpus, notes=notes)
+
+
+def encode_for_evaluation(paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig) -> Part:
+    """A held-out text as one part: the tokens that it would have as a split.
+
+    Symbols that the tokenizer lacks stand in `Part.unknown`.
+    """
+    files = expand(paths)
+    large = input_bytes(files) > config.prepare_megabytes * 1e6
+    return encode_whole(Job(files, config, tokenizer=tokenizer, folder=scratch_folder() if large else None))
+
+
+def encode_text(text: str, tokenizer: Tokenizer, config: DataConfig) -> Part:
+    """The same for a text at hand; of records, one on each line."""
+    return encode_whole(Job([], config, tokenizer=tokenizer, text=text))
+
+
+def _open_prepared(folder: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Corpus:
+    corpus = load_prepared(folder)
+    kind = data_kind(config)
+    if (kind == "records") != (corpus.kind == "records"):
+        raise UsageError(f"{folder} was prepared with data.kind={corpus.kind}; ask for that, not for {kind}")
+    if tokenizer is not None and tokenizer_sha256(tokenizer) != tokenizer_sha256(corpus.tokenizer):
+        raise UsageError(f"{folder} was prepared with another tokenizer than the model's; prepare it with the model's")
+    differing = differing_settings(folder, config)
+    notes = list(corpus.notes)
+    if differing:
+        shown = " ".join(f"data.{name}={value}" for name, value in differing.items() if name != "kind")
+        notes += [f"{folder} keeps the settings it was prepared with: {shown}"] if shown else []
+    return dataclasses.replace(corpus, kind=kind, notes=notes)

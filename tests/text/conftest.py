@@ -1,0 +1,18 @@
+"""Where the tests of this folder find real text."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A busy machine must not make a right answer wrong.
+settings.register_profile("sonho", deadline=None)
+settings.load_profile("sonho")
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    folder = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("corpora folder ../shared/data is absent")
+    return folder
