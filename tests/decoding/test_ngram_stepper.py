@@ -107,6 +107,8 @@ def test_it_generates(file):
         ("ngram.2.parent_token", lambda keys: keys[::-1].copy()),
         ("ngram.2.parent_token", lambda keys: keys + 10**6),
         ("ngram.3.prob", lambda probs: probs[1:]),
+        ("ngram.2.suffix", lambda nodes: nodes + 99),
+        ("ngram.3.suffix", lambda nodes: nodes[1:]),
         ("ngram.1.gamma", lambda gammas: gammas[1:]),
     ],
 )

@@ -27,13 +27,13 @@ def draws(sampler, count, logits=LOGITS):
 
 
 def test_tokens_come_as_often_as_the_model_says():
-    counts = np.bincount(draws(make(temperature=1.0), 20_000), minlength=4) / 20_000
-    np.testing.assert_allclose(counts, [0.1, 0.2, 0.3, 0.4], atol=0.015)
+    counts = np.bincount(draws(make(temperature=1.0), 8_000), minlength=4) / 8_000
+    np.testing.assert_allclose(counts, [0.1, 0.2, 0.3, 0.4], atol=0.02)
 
 
 def test_temperature_squares_the_odds_at_a_half():
-    counts = np.bincount(draws(make(temperature=0.5), 20_000), minlength=4) / 20_000
-    np.testing.assert_allclose(counts, np.array([1, 4, 9, 16]) / 30, atol=0.015)
+    counts = np.bincount(draws(make(temperature=0.5), 8_000), minlength=4) / 8_000
+    np.testing.assert_allclose(counts, np.array([1, 4, 9, 16]) / 30, atol=0.02)
 
 
 def test_pure_chance_ignores_model_and_temperature_but_not_bans():
@@ -90,9 +90,10 @@ def test_rows_draw_the_same_alone_together_and_after_others_left():
         assert alone.draw(logits[row : row + 1], last - 1)[0] == drawn[slot]
 
 
-def test_a_schedule_that_starts_greedy_draws_its_own_numbers_later():
-    greedy_first = make(temperature=lambda position: 0.0 if position < BLOCK + 2 else 1.0)
-    assert draws(greedy_first, BLOCK + 30)[BLOCK + 2 :] == draws(make(temperature=1.0), BLOCK + 30)[BLOCK + 2 :]
+def test_a_schedule_that_turns_greedy_for_a_while_draws_its_own_numbers_after():
+    pause = range(5, BLOCK + 2)
+    with_pause = draws(make(temperature=lambda position: 0.0 if position in pause else 1.0), BLOCK + 40)
+    assert with_pause[BLOCK + 2 :] == draws(make(temperature=1.0), BLOCK + 40)[BLOCK + 2 :]
 
 
 def test_a_schedule_gives_each_position_its_temperature():

@@ -67,7 +67,7 @@ def test_forced_symbols_have_positions(tokenizer):
     ],
 )
 def test_a_wish_that_cannot_be_is_refused_in_one_line(tokenizer, options, message):
+    turn = forced_ids if "forced" in options else logit_biases
     with pytest.raises(UsageError, match=message) as error:
-        logit_biases(Settings(**options), tokenizer, "stream")
-        forced_ids(Settings(**options), tokenizer, "stream")
+        turn(Settings(**options), tokenizer, "stream")
     assert "\n" not in str(error.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 
 import numpy as np
@@ -15,7 +14,7 @@ from sonho.data.parts import MemoryStore, Part
 from sonho.decoding.ngram_stepper import NgramStepper
 from sonho.errors import DataError, ModelFileError, UsageError
 from sonho.evaluation import NgramModel, fit, fit_orders, fit_part
-from sonho.evaluation.kneser_ney import _sorted
+from sonho.evaluation.kneser_ney import _discounts, _sorted
 from sonho.text import fit_tokenizer
 
 V = 5  # <pad> 0, three letters, <eos> 4
@@ -125,11 +124,24 @@ def test_the_tiniest_texts_give_probabilities_too(text, order):
         assert (probs[1:4] > 0).all()
 
 
+@given(st.lists(st.integers(1, 6), min_size=1))
+def test_every_discount_takes_something_and_no_more_than_the_count(counts):
+    discounts = _discounts(np.array(counts))
+    assert discounts[0] == 0
+    assert (discounts[1:] > 0).all()
+    assert (discounts <= [0, 1, 2, 3]).all()
+
+
 def test_the_likeliest_token_is_the_one_with_the_highest_probability():
-    model = fit(TEXT, 4, V, masked=[0, V - 1])
-    for context in itertools.product([1, 2, 3], repeat=4):
-        _, likeliest = model.score(np.array([*context, 1]))
-        assert likeliest[-1] == distribution(model, list(context), as_record=False).argmax()
+    # After 2 stands every letter but 1, once; 1 stands after all the others, so it is likeliest there too.
+    text = np.array([w for x in range(3, 21) for w in (2, x, 1, 1)])
+    unseen = RNG.geometric(0.15, size=300).clip(1, 28)
+    model = fit(text, 4, 30, masked=[0, 29])
+    stepper = NgramStepper(4, 30, model.to_arrays(), [0, 29])
+    logits, _ = stepper.forward(unseen[None, :-1], stepper.initial_state(1))
+    _, likeliest = model.score(unseen)
+    np.testing.assert_array_equal(likeliest, logits[0].argmax(axis=-1))
+    assert (likeliest[unseen[:-1] == 2] == 1).any()
 
 
 def test_the_stepper_reads_the_arrays_as_they_are_meant():

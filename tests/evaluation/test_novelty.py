@@ -66,6 +66,12 @@ def test_a_copy_across_the_borders_of_chunks_is_whole(monkeypatch):
         assert found.share_copied == 1
 
 
+def test_the_longest_of_several_copies_of_a_beginning_is_found():
+    training = random_text(300, 5)
+    generated = training[10:35] + "!" + training[10:50] + "!" + training[10:40]
+    assert novelty(generated, [training]).longest == training[10:50]
+
+
 def test_a_passage_copied_twice_counts_twice():
     training = random_text(300, 3)
     assert novelty(training[10:40] + "." + training[10:40], [training]).num_copied == 60

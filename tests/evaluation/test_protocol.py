@@ -126,6 +126,8 @@ def test_windows_can_be_limited_and_a_short_text_has_none():
         return sum(len(b.inputs) for b in scoring_blocks(part, "windows", 60, 3, EOS, **limits))
 
     assert 80 < count(numbered(2000), limit=100) <= 100
+    *_, last = scoring_blocks(numbered(2000), "windows", 60, 3, EOS, limit=100)
+    assert last.inputs.max() > 1900
     assert count(numbered(60)) == 0
     assert count(numbered(61)) == 1
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def test_any_text_is_decoded_without_loss(text):
     assert TOKENIZER.unknown_in(text) == []
 
 
+@pytest.mark.usefixtures("small_blocks")
 @given(st.text(st.characters()), st.integers(0, 9))
 def test_chunks_are_encoded_as_the_whole(text, cut):
     parts = [np.zeros(0, np.uint16), *TOKENIZER.encode_chunks([text[:cut], text[cut:]])]

@@ -107,13 +107,12 @@ def test_an_endless_word_is_cut_so_that_memory_is_bounded():
     assert max(map(len, split_words("x'" * 1000 + ("y" * 99 + "'") * 30))) <= LONGEST_TOKEN
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_streamed_ids_equal_those_of_the_whole():
     text = "Is this a dagger\nwhich I see before me? " * 40
     tokenizer = fit(text)
     chunks = [text[start : start + 17] for start in range(0, len(text), 17)]
-    np.testing.assert_array_equal(
-        np.concatenate(list(tokenizer.encode_chunks(chunks))), tokenizer.encode(text)
-    )
+    np.testing.assert_array_equal(np.concatenate(list(tokenizer.encode_chunks(chunks))), tokenizer.encode(text))
 
 
 def test_records_are_words_apart_even_without_space_between():

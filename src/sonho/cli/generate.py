@@ -21,19 +21,19 @@ from sonho.errors import UsageError
     "temperatures",
     multiple=True,
     type=float,
-    help="0 = the likeliest, 1 = as learned, above = wilder; given again makes a gallery [default: 0.8]",
+    help="0 = the likeliest, 1 = as learned, above = wilder; given again makes a gallery [default: 0.8, or the model's]",
 )
 @click.option("--temperature-end", type=float, help="move the temperature in a line to this one")
-@click.option("-m", "--max-tokens", type=int, default=200, show_default=True, help="longest text")
+@click.option("-m", "--max-tokens", type=int, help="longest text [default: 200, or the model's]")
 @click.option("-n", "--count", type=int, default=1, show_default=True, help="texts for each prompt")
 @click.option("--seed", type=int, help="repeat a text; without it one is drawn and printed")
 @click.option("--top-k", type=int, help="draw from the k likeliest")
-@click.option("--top-p", type=float, default=1.0, help="draw from the likeliest that hold this share")
-@click.option("--min-p", type=float, default=0.0, help="leave out those below this share of the likeliest")
-@click.option("--typical-p", type=float, default=1.0, help="draw from the most typical that hold this share")
-@click.option("--repetition-penalty", type=float, default=1.0, help="above 1 discourages what is there already")
-@click.option("--frequency-penalty", type=float, default=0.0, help="subtracted for each time it is there")
-@click.option("--presence-penalty", type=float, default=0.0, help="subtracted once if it is there")
+@click.option("--top-p", type=float, help="draw from the likeliest that hold this share")
+@click.option("--min-p", type=float, help="leave out those below this share of the likeliest")
+@click.option("--typical-p", type=float, help="draw from the most typical that hold this share")
+@click.option("--repetition-penalty", type=float, help="above 1 discourages what is there already")
+@click.option("--frequency-penalty", type=float, help="subtracted for each time it is there")
+@click.option("--presence-penalty", type=float, help="subtracted once if it is there")
 @click.option("--no-repeat-ngram", type=int, help="no run of this many tokens comes twice")
 @click.option("--bias", multiple=True, metavar="SYMBOL=NUMBER", help="added to a symbol's logit")
 @click.option("--ban", multiple=True, metavar="SYMBOL", help="a symbol that is never drawn")
@@ -56,7 +56,6 @@ def command(
     prompts: tuple[str, ...],
     temperatures: tuple[float, ...],
     temperature_end: float | None,
-    max_tokens: int,
     count: int,
     seed: int | None,
     bias: tuple[str, ...],
@@ -78,15 +77,15 @@ def command(
     if count < 1:
         raise UsageError(f"--count must be at least 1, got {count}")
     loaded = load(model)
+    options = {name: value for name, value in options.items() if value is not None}
     options.update(
-        max_tokens=max_tokens,
         logit_bias=_biases(bias),
         banned=list(ban),
         allowed=list(allow) or None,
         stop=[text.replace("\\n", "\n") for text in stop],
         echo=not no_echo,
     )
-    schedule = _schedules(temperatures or (0.8,), temperature_end, max_tokens)
+    schedule = _schedules(temperatures, temperature_end, options.get("max_tokens", 200))
     if interactive:
         _converse(loaded, schedule[0], seed, options)
         return
@@ -95,7 +94,8 @@ def command(
         for prompt in prompts or ("",):
             for number in range(count):
                 own_seed = None if seed is None else seed + number
-                _write(loaded, prompt, {**options, "temperature": temperature, "seed": own_seed}, as_json, many)
+                drawn = {**options, "temperature": temperature, "seed": own_seed}
+                _write(loaded, prompt, drawn, as_json, many)
 
 
 def _write(model: Model, prompt: str, options: dict[str, Any], as_json: bool, many: bool) -> None:
@@ -103,13 +103,13 @@ def _write(model: Model, prompt: str, options: dict[str, Any], as_json: bool, ma
     if as_json:
         made = model.generate(prompt, **options)
         record = {"prompt": prompt, "text": made.text, "finish_reason": made.finish_reason, "seed": made.seed}
-        if not callable(temperature):
+        if isinstance(temperature, float):
             record["temperature"] = temperature
         print(json.dumps(record, ensure_ascii=False), flush=True)
         return
     if many and model.model_file.data_kind != "records":
-        shown = "schedule" if callable(temperature) else f"{temperature:g}"
-        print(f"--- prompt {prompt!r}, temperature {shown}", file=sys.stderr, flush=True)
+        shown = f", temperature {temperature:g}" if isinstance(temperature, float) else ""
+        print(f"--- prompt {prompt!r}{shown}", file=sys.stderr, flush=True)
     seed = 0
     for piece in model.stream(prompt, **options):
         sys.stdout.write(_encodable(piece.text))
@@ -136,11 +136,12 @@ def _converse(model: Model, temperature: Any, seed: int | None, options: dict[st
 
 
 def _schedules(temperatures: tuple[float, ...], end: float | None, max_tokens: int) -> list[Any]:
+    """The temperatures, as numbers or as lines that move to `end`; None is the model's own."""
     if end is None:
-        return list(temperatures)
+        return list(temperatures) or [None]
     from sonho.decoding.settings import ramp
 
-    return [ramp(start, end, max_tokens) for start in temperatures]
+    return [ramp(start, end, max_tokens) for start in temperatures or (0.8,)]
 
 
 def _biases(items: tuple[str, ...]) -> dict[str, float]:

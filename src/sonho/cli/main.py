@@ -68,12 +68,17 @@ def sonho_command() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and leaves with its exit code."""
-    warnings.showwarning = _show_warning
     sys.exit(main(arguments))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; every error becomes one line on standard error and an exit code."""
+    """Run a command; every warning and error becomes one line on standard error, an error an exit code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        return _guarded(list(arguments) if arguments is not None else None)
+
+
+def _guarded(arguments: list[str] | None) -> int:
     try:
         returned = sonho_command.main(args=arguments, prog_name="sonho", standalone_mode=False)
         return returned if isinstance(returned, int) else 0

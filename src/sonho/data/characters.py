@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from sonho.config import DataConfig
@@ -61,6 +62,11 @@ def read_lines(path: Path, config: DataConfig) -> Iterator[str]:
 
     Raises DataError for a line of more than 64 M characters, which cannot be an item or a row.
     """
+    return chain.from_iterable(read_line_blocks(path, config))
+
+
+def read_line_blocks(path: Path, config: DataConfig) -> Iterator[list[str]]:
+    """The same lines in lists, a block of the file each: loops over a list are quicker than over a generator."""
     carry: list[str] = []
     carried = 0
     for text in read_characters(path, config):
@@ -72,19 +78,14 @@ def read_lines(path: Path, config: DataConfig) -> Iterator[str]:
             lines = list(io.StringIO("".join(carry) + text, newline=""))
             # The last line may go on in the next piece; after "\r", a "\n" may follow.
             last = "" if lines[-1].endswith("\n") else lines.pop()
-            yield from lines
+            yield lines
             carry, carried = [last], len(last)
         if carried > MAX_LINE_CHARS:
             raise DataError(
                 f"{display_name(path)} has a line of more than {MAX_LINE_CHARS >> 20} M characters, too long "
                 "for an item; read it as one text with data.kind=stream"
             )
-    yield from io.StringIO("".join(carry), newline="")
-
-
-def strip_ending(line: str) -> str:
-    """The line without its LF, CRLF or CR."""
-    return line.removesuffix("\n").removesuffix("\r")
+    yield list(io.StringIO("".join(carry), newline=""))
 
 
 def mend(text: str, config: DataConfig, where: str) -> str:

@@ -11,9 +11,10 @@ from sonho.data.batches import make_batches
 from sonho.data.files import expand, input_bytes, scratch_folder
 from sonho.data.notes import window_note
 from sonho.data.parts import Part
+from sonho.data.passes import Job
 from sonho.data.prepare import differing_settings, is_prepared, load_prepared, prepare
 from sonho.data.splits import data_kind, read_shares
-from sonho.data.tokenise import Corpus, Job, encode_whole, tokenise, tokenizer_sha256
+from sonho.data.tokenise import Corpus, encode_whole, tokenise, tokenizer_sha256
 from sonho.errors import UsageError
 from sonho.text.tokenizer import Tokenizer
 
@@ -37,20 +38,20 @@ def build_corpus(
     if len(paths) == 1 and is_prepared(paths[0]):
         corpus = _open_prepared(Path(paths[0]), config, tokenizer)
     else:
-        files = expand(paths)
+        files = _expand(paths)
         if input_bytes(files) > config.prepare_megabytes * 1e6:
             folder = folder or scratch_folder()
             corpus = prepare(files, config, seed=seed, folder=folder, tokenizer=tokenizer)
         else:
             corpus = tokenise(Job(files, config, seed, tokenizer))
     notes = [*corpus.notes, *make_batches(corpus.train, corpus.tokenizer, config, seed).notes]
-    if corpus.kind == "windows":
+    if data_kind(config) == "windows":
         test = None if read_shares(config).test_file else corpus.test  # a file of its own is no part of the text
         splits = {"train": corpus.train, "validation": corpus.validation, "test": test}
         parts = {name: part for name, part in splits.items() if part is not None}
         unit = "characters" if corpus.tokenizer.level == "char" else "tokens"
         notes.append(window_note(parts, config.window, config.stride, unit))
-    return dataclasses.replace(corpus, notes=notes)
+    return dataclasses.replace(corpus, kind=data_kind(config), notes=notes)
 
 
 def encode_for_evaluation(paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig) -> Part:
@@ -58,7 +59,7 @@ def encode_for_evaluation(paths: Sequence[str | Path], tokenizer: Tokenizer, con
 
     Symbols that the tokenizer lacks stand in `Part.unknown`.
     """
-    files = expand(paths)
+    files = _expand(paths)
     large = input_bytes(files) > config.prepare_megabytes * 1e6
     return encode_whole(Job(files, config, tokenizer=tokenizer, folder=scratch_folder() if large else None))
 
@@ -66,6 +67,13 @@ def encode_for_evaluation(paths: Sequence[str | Path], tokenizer: Tokenizer, con
 def encode_text(text: str, tokenizer: Tokenizer, config: DataConfig) -> Part:
     """The same for a text at hand; of records, one on each line."""
     return encode_whole(Job([], config, tokenizer=tokenizer, text=text))
+
+
+def _expand(paths: Sequence[str | Path]) -> list[Path]:
+    for path in paths:
+        if is_prepared(path):
+            raise UsageError(f"{path} is prepared data, which can only be trained on, and by itself; name the texts")
+    return expand(paths)
 
 
 def _open_prepared(folder: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Corpus:
@@ -78,6 +86,6 @@ def _open_prepared(folder: Path, config: DataConfig, tokenizer: Tokenizer | None
     differing = differing_settings(folder, config)
     notes = list(corpus.notes)
     if differing:
-        shown = " ".join(f"data.{name}={value}" for name, value in differing.items() if name != "kind")
-        notes += [f"{folder} keeps the settings it was prepared with: {shown}"] if shown else []
-    return dataclasses.replace(corpus, kind=kind, notes=notes)
+        shown = " ".join(f"data.{name}={value}" for name, value in differing.items())
+        notes.append(f"{folder} keeps the settings it was prepared with: {shown}")
+    return dataclasses.replace(corpus, notes=notes)

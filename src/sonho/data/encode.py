@@ -21,14 +21,16 @@ class PartWriter:
     """Collects the ids of one split, and counts what they stand for."""
 
     def __init__(self, tokenizer: Tokenizer, name: str, *, records: bool, folder: Path | None) -> None:
-        self.tokenizer, self.name, self.records, self.folder = tokenizer, name, records, folder
+        self.tokenizer = tokenizer
         self.num_cut = 0
         self.unknown: dict[str, None] = {}
         self._seen = np.zeros(tokenizer.vocab_size, np.int64)  # how often each id occurs, (V,)
         self._end = 0
         self._tokens = _Arrays(tokenizer.dtype, folder, name)
-        self._offsets = _Arrays(np.dtype(np.int64), folder, f"{name}-offsets", one_file=True)
-        self._offsets.append(np.zeros(1, np.int64))
+        self._offsets = None
+        if records:
+            self._offsets = _Arrays(np.dtype(np.int64), folder, f"{name}-offsets", one_file=True)
+            self._offsets.append(np.zeros(1, np.int64))
 
     def append(self, tokens: np.ndarray, lengths: np.ndarray | None = None) -> None:
         """Add ids (L,), and for records the length of each, its <eos> included."""
@@ -36,7 +38,7 @@ class PartWriter:
             block = tokens[start : start + _BLOCK_CHARS]
             self._seen += np.bincount(block, minlength=len(self._seen))
         self._tokens.append(tokens)
-        if lengths is not None:
+        if self._offsets is not None and lengths is not None:
             self._offsets.append(self._end + np.cumsum(lengths, dtype=np.int64))
         self._end += len(tokens)
 
@@ -47,17 +49,17 @@ class PartWriter:
 
     def finish(self) -> Part:
         tokens = self._tokens.finish()
-        offsets = self._offsets.finish()
+        offsets = None if self._offsets is None else self._offsets.finish()
         unk_id = self.tokenizer.unk_id
         return Part(
             tokens=tokens,
-            offsets=_as_array(offsets) if self.records else None,
+            offsets=None if offsets is None else _as_array(offsets),
             num_chars=int(self._seen @ self.tokenizer.char_counts()),
             num_bytes=int(self._seen @ self.tokenizer.byte_counts()),
             num_unknown=0 if unk_id is None else int(self._seen[unk_id]),
             unknown=tuple(self.unknown)[:MOST_UNKNOWN_SHOWN],
             num_cut=self.num_cut,
-            digest=part_digest(tokens.digest, offsets.digest if self.records else None),
+            digest=part_digest(tokens.digest, None if offsets is None else offsets.digest),
         )
 
     def __enter__(self) -> PartWriter:
@@ -66,7 +68,8 @@ class PartWriter:
     def __exit__(self, *_: object) -> None:
         """After an error nothing half-written stays behind."""
         self._tokens.abandon()
-        self._offsets.abandon()
+        if self._offsets is not None:
+            self._offsets.abandon()
 
 
 def write_stream(chunks: Iterable[str], writer: PartWriter, *, watch: bool) -> None:
@@ -81,33 +84,22 @@ def write_stream(chunks: Iterable[str], writer: PartWriter, *, watch: bool) -> N
         writer.append(tokens)
 
 
-class RecordEncoder:
-    """Encodes records a block at a time; each ends with <eos>, long ones are cut as the settings say."""
+def write_records(records: list[str], writer: PartWriter, config: DataConfig, *, watch: bool) -> None:
+    """Encode a block of records, to which the tokenizer's steps have been applied.
 
-    def __init__(self, writer: PartWriter, config: DataConfig, *, watch: bool) -> None:
-        self.writer, self.watch = writer, watch
-        self.piece = config.num_chars
-        self.longest = config.max_length or max(DEFAULT_MAX_LENGTH, config.num_chars)
-        self._block: list[str] = []
-        self._size = 0
-
-    def add(self, record: str) -> None:
-        """Add a record to which the tokenizer's steps have been applied."""
-        self._block.append(record)
-        self._size += len(record)
-        if self._size >= _BLOCK_CHARS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._block:
-            if self.watch:
-                self.writer.note_unknown("".join(self._block))
-            tokens, lengths = encode_block(self._block, self.writer.tokenizer)
-            lengths = _in_pieces(lengths, self.piece) if self.piece else lengths
-            self.writer.num_cut += int((lengths > self.longest).sum())
-            tokens, lengths = _cut(tokens, lengths, self.longest)
-            self.writer.append(_with_ends(tokens, lengths, self.writer.tokenizer.eos_id), lengths + 1)
-        self._block, self._size = [], 0
+    Each ends with <eos>; long ones are cut as the settings say, which count without <eos>.
+    """
+    if not records:
+        return
+    if watch:
+        writer.note_unknown("".join(records))
+    tokens, lengths = encode_block(records, writer.tokenizer)
+    if config.num_chars:
+        lengths = _in_pieces(lengths, config.num_chars)
+    longest = config.max_length or max(DEFAULT_MAX_LENGTH, config.num_chars)
+    writer.num_cut += int((lengths > longest).sum())
+    tokens, lengths = _cut(tokens, lengths, longest)
+    writer.append(_with_ends(tokens, lengths, writer.tokenizer.eos_id), lengths + 1)
 
 
 def encode_block(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
@@ -116,11 +108,13 @@ def encode_block(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, 
     One call for all is tens of times quicker than one each; it is made where it can be proved that
     the ids are the same.
     """
-    together = _as_symbols(records, tokenizer) or _as_lines(records, tokenizer)
+    together = _as_symbols(records, tokenizer)
     if together is not None:
         return together
-    arrays = [tokenizer.encode(record) for record in records]
-    return np.concatenate(arrays), np.array([len(array) for array in arrays], np.int64)
+    lines = [r for r in records if _is_line(r)] if tokenizer.level == "subword" else []
+    encoded = iter(_encode_lines(lines, tokenizer) if lines else [])
+    arrays = [next(encoded) if lines and _is_line(record) else tokenizer.encode(record) for record in records]
+    return np.concatenate(arrays), np.fromiter(map(len, arrays), np.int64, len(arrays))
 
 
 def _as_symbols(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray] | None:
@@ -133,17 +127,19 @@ def _as_symbols(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, n
     return (tokens, lengths) if lengths.sum() == len(tokens) else None
 
 
-def _as_lines(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where tokens are pieces of words: between visible characters a newline is always a token by itself."""
-    if tokenizer.level != "subword" or any("\n" in r or r[:1].isspace() or r[-1:].isspace() for r in records):
-        return None
+def _is_line(record: str) -> bool:
+    """Whether newlines around the record would be tokens by themselves, and the record the same tokens."""
+    return not (record[:1].isspace() or record[-1:].isspace() or "\n" in record or not record)
+
+
+def _encode_lines(lines: list[str], tokenizer: Tokenizer) -> list[np.ndarray]:
+    """Pieces of words never span a newline between visible characters, so many records make one text."""
     newline = tokenizer.encode("\n")
-    tokens = tokenizer.encode("\n".join(records))
-    is_newline = tokens == newline[0]
-    ends = np.append(np.flatnonzero(is_newline), len(tokens))
-    if len(newline) != 1 or len(ends) != len(records):
-        return None
-    return tokens[~is_newline], np.diff(ends, prepend=-1) - 1
+    tokens = tokenizer.encode("\n".join(["", *lines]))
+    starts = np.flatnonzero(tokens == newline[0])
+    assert len(newline) == 1
+    assert len(starts) == len(lines)
+    return [piece[1:] for piece in np.split(tokens, starts)[1:]]
 
 
 class _Arrays:

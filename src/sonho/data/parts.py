@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,11 @@ class TokenStore(Protocol):
     """A long row of ids, in memory or in files."""
 
     dtype: np.dtype
-    digest: str  # SHA-256 over the SHA-256 of each 64 MB
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the SHA-256 of each 64 MB."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -34,7 +39,10 @@ class MemoryStore:
     def __init__(self, tokens: np.ndarray) -> None:
         self.tokens = tokens  # (L,)
         self.dtype = tokens.dtype
-        self.digest = _digest(tokens)
+
+    @cached_property
+    def digest(self) -> str:
+        return _digest(self.tokens)
 
     def __len__(self) -> int:
         return len(self.tokens)

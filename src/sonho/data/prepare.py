@@ -15,9 +15,10 @@ from typing import Any, get_args
 from sonho.config import DataConfig, DataKind
 from sonho.data.files import expand
 from sonho.data.parts import Part, part_digest
+from sonho.data.passes import Job
 from sonho.data.shards import Shard, ShardStore, map_offsets, shards_digest, sync_folder
 from sonho.data.splits import SPLITS, data_kind
-from sonho.data.tokenise import Corpus, Job, corpus_digest, tokenise, tokenizer_sha256
+from sonho.data.tokenise import Corpus, corpus_digest, tokenise, tokenizer_sha256
 from sonho.errors import DataError, StorageError
 from sonho.text.fitting import tokenizer_from_json
 from sonho.text.tokenizer import Tokenizer
@@ -26,7 +27,7 @@ MANIFEST = "manifest.json"
 _FORMAT = "sonho prepared data, version 1"
 _OURS = re.compile(r"(train|validation|test)(-offsets)?(-\d{5}\.bin|\.tmp)")
 # Settings that only shape batches: changing them leaves the shards as they are.
-_FREE = ("batch_size", "stride", "objective", "prepare_megabytes")
+_FREE = ("kind", "objective", "batch_size", "bptt", "window", "stride", "prepare_megabytes")
 
 
 def prepare(
@@ -48,7 +49,8 @@ def prepare(
 
 
 def is_prepared(path: str | Path) -> bool:
-    return Path(path, MANIFEST).is_file()
+    """Whether a path is a folder that `prepare` has filled, damaged or not."""
+    return Path(path, MANIFEST).is_file() and Path(path, "train-00000.bin").is_file()
 
 
 def load_prepared(folder: str | Path, *, verify: bool = False) -> Corpus:
@@ -105,6 +107,8 @@ def _part(folder: Path, name: str, facts: dict[str, Any], tokenizer: Tokenizer, 
         Shard(f"{name}-{number:05d}.bin", count, bytes.fromhex(sha256).hex())
         for number, (count, sha256) in enumerate(facts["shards"])
     ]
+    if not shards:
+        raise ValueError(f"{name} has no shards")
     for shard in shards:
         _check_size(folder / shard.name, shard.count * tokenizer.dtype.itemsize)
     offsets = None
@@ -164,7 +168,8 @@ def _fingerprint(files: Sequence[Path], config: DataConfig, seed: int, tokenizer
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in _FREE}
     test = [Path(config.test).stat().st_mtime_ns] if Path(config.test).is_file() else []
-    facts = [stats, settings, data_kind(config), seed, test, tokenizer and tokenizer_sha256(tokenizer)]
+    records = data_kind(config) == "records"
+    facts = [stats, settings, records, seed, test, tokenizer and tokenizer_sha256(tokenizer)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

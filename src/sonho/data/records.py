@@ -6,11 +6,11 @@ import numpy as np
 
 from sonho.data.batch import NO_TARGET, Batch, check_index
 from sonho.data.parts import Part
-from sonho.data.shards import release
+from sonho.data.shards import store_of
 from sonho.data.shuffle import derive_key, permuted
 
 BATCHES_IN_BLOCK = 64
-_MOST_MEASURED = 500_000  # records; more would not change the share of padding
+MOST_MEASURED = 100_000  # records; more would not change the share of padding
 
 
 class RecordBatches:
@@ -26,7 +26,7 @@ class RecordBatches:
         if part.offsets is None:
             raise ValueError("records are wanted, but the part is one text")
         self.part, self.seed, self.eos_id, self.pad_id = part, seed, eos_id, pad_id
-        self.offsets = part.offsets
+        self._offsets = store_of(part.offsets)
         self.num_records = part.num_records
         self.batch_size = max(1, min(batch_size, self.num_records))
         self.tokens_per_epoch = part.num_tokens
@@ -44,18 +44,18 @@ class RecordBatches:
     def batch(self, epoch: int, index: int) -> Batch:
         check_index(self, epoch, index)
         block, place = divmod(index, BATCHES_IN_BLOCK)
-        records = self._sorted_block(epoch, block)
-        batches = -(-len(records) // self.batch_size)
+        spans = self._sorted_block(epoch, block)
+        batches = -(-len(spans) // self.batch_size)
         key = derive_key("batches", self.seed, epoch, block)
         place = int(permuted(np.array([place]), batches, key)[0])
-        return self._pad(records[place * self.batch_size : (place + 1) * self.batch_size])
+        return self._pad(spans[place * self.batch_size : (place + 1) * self.batch_size])
 
     def padding_efficiency(self) -> float:
-        """Share of real tokens in the batches, measured on the first epoch (or 500,000 records of it)."""
+        """Share of real tokens in the batches, measured on the first epoch (or 100,000 records of it)."""
         real = padded = 0
         block_size = self.batch_size * BATCHES_IN_BLOCK
-        for block in range(-(-min(self.num_records, _MOST_MEASURED) // block_size)):
-            lengths = self._lengths(self._sorted_block(0, block))
+        for block in range(-(-min(self.num_records, MOST_MEASURED) // block_size)):
+            lengths = np.diff(self._sorted_block(0, block))[:, 0]
             for start in range(0, len(lengths), self.batch_size):
                 piece = lengths[start : start + self.batch_size]
                 real += int(piece.sum())
@@ -63,31 +63,27 @@ class RecordBatches:
         return real / padded if padded else 1.0
 
     def _sorted_block(self, epoch: int, block: int) -> np.ndarray:
-        """Record numbers of a block by length, (up to 64 * N,)."""
+        """Where the records of a block begin and end, the shortest first; (up to 64 * N, 2)."""
         if self._block is None or self._block[0] != (epoch, block):
             first = block * BATCHES_IN_BLOCK * self.batch_size
             places = np.arange(first, min(first + BATCHES_IN_BLOCK * self.batch_size, self.num_records))
             records = permuted(places, self.num_records, derive_key("records", self.seed, epoch))
-            records = records[np.argsort(self._lengths(records), kind="stable")]
-            release(self.part.offsets)
-            self._block = (epoch, block), records
+            spans = self._offsets.gather(records, 2)
+            spans = spans[np.argsort(spans[:, 1] - spans[:, 0], kind="stable")]
+            self._block = (epoch, block), spans
         return self._block[1]
 
-    def _lengths(self, records: np.ndarray) -> np.ndarray:
-        return np.asarray(self.offsets[records + 1] - self.offsets[records])
-
-    def _pad(self, records: np.ndarray) -> Batch:
-        starts, lengths = np.asarray(self.offsets[records]), self._lengths(records)
-        longest = int(lengths.max())
-        tokens = self.part.tokens.gather(starts, longest).astype(np.int64)  # (N, T), ending with <eos>
-        inside = np.arange(longest) < lengths[:, None]  # (N, T)
+    def _pad(self, spans: np.ndarray) -> Batch:
+        lengths = (spans[:, 1] - spans[:, 0]).astype(np.int64)  # (N,)
+        tokens = self.part.tokens.gather(spans[:, 0], int(lengths.max())).astype(np.int64)  # (N, T), ends with <eos>
+        inside = np.arange(tokens.shape[1]) < lengths[:, None]  # (N, T)
         inputs = np.full(tokens.shape, self.pad_id, np.int64)
         inputs[:, 0] = self.eos_id
         np.copyto(inputs[:, 1:], tokens[:, :-1], where=inside[:, 1:])
         return Batch(
             inputs=inputs,
             targets=np.where(inside, tokens, NO_TARGET),
-            lengths=lengths.astype(np.int64),
+            lengths=lengths,
             fresh=True,
             num_tokens=int(lengths.sum()),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import mmap
 import os
 import sys
 import weakref
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sonho.data import parts
+from sonho.data.parts import MemoryStore, TokenStore
 from sonho.errors import DataError, StorageError
 
 MAX_OPEN_FILES = 128
@@ -120,9 +120,10 @@ class ShardStore:
 
     def __init__(self, folder: Path, shards: Sequence[Shard], dtype: np.dtype) -> None:
         self.folder, self.shards = folder, list(shards)
-        self.dtype = dtype
+        self.dtype = dtype.newbyteorder("<")
         self.digest = shards_digest(shards)
         self._ends = np.cumsum([shard.count for shard in shards], dtype=np.int64)
+        self._firsts = [int(end) - shard.count for end, shard in zip(self._ends, shards, strict=True)]
         self._handles: dict[int, int] = {}
         weakref.finalize(self, _close_all, self._handles)
 
@@ -131,28 +132,32 @@ class ShardStore:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         stop = min(stop, len(self))
-        pieces = []
+        pieces = [np.zeros(0, self.dtype)]
         while start < stop:
             shard = int(np.searchsorted(self._ends, start, side="right"))
             end = min(stop, int(self._ends[shard]))
-            first = int(self._ends[shard]) - self.shards[shard].count
-            pieces.append(self._read_shard(shard, start - first, end - start))
+            pieces.append(np.frombuffer(self._read_shard(shard, start, end), self.dtype))
             start = end
-        return pieces[0] if len(pieces) == 1 else np.concatenate([np.zeros(0, self.dtype), *pieces])
+        return np.concatenate(pieces)
 
     def gather(self, starts: np.ndarray, length: int) -> np.ndarray:
-        rows = np.zeros((len(starts), length), self.dtype)
-        for row, start in zip(rows, starts.tolist(), strict=True):
-            tokens = self.read(start, start + length)
-            row[: len(tokens)] = tokens
-        return rows
+        shards = np.searchsorted(self._ends, starts, side="right")  # (N,)
+        rows = []
+        for start, shard in zip(starts.tolist(), shards.tolist(), strict=True):
+            if shard < len(self.shards) and start + length <= self._ends[shard]:
+                rows.append(self._read_shard(shard, start, start + length))
+            else:
+                rows.append(self.read(start, start + length).tobytes().ljust(length * self.dtype.itemsize, b"\0"))
+        return np.frombuffer(b"".join(rows), self.dtype).reshape(len(starts), length)
 
-    def _read_shard(self, shard: int, start: int, count: int) -> np.ndarray:
+    def _read_shard(self, shard: int, start: int, stop: int) -> bytes:
+        """Ids of one shard; the places count from the beginning of the store."""
+        first = self._firsts[shard]
         width = self.dtype.itemsize
-        data = _read_at(self._handle(shard), count * width, start * width)
-        if len(data) < count * width:
+        data = _read_at(self._handle(shard), (stop - start) * width, (start - first) * width)
+        if len(data) < (stop - start) * width:
             raise DataError(f"{self.folder / self.shards[shard].name} is too short; prepare the data again")
-        return np.frombuffer(data, self.dtype)
+        return data
 
     def _handle(self, shard: int) -> int:
         if shard not in self._handles:
@@ -167,15 +172,16 @@ class ShardStore:
 
 
 def map_offsets(path: Path, count: int) -> np.ndarray:
-    """The (count,) int64 offsets of a prepared split, mapped; see `release`."""
+    """The (count,) int64 offsets of a prepared split, mapped."""
     return np.memmap(path, np.dtype("<i8"), mode="r", shape=(count,))
 
 
-def release(offsets: np.ndarray | None) -> None:
-    """Give back the mapped pages read so far, which would count as this process's memory; they can be read again."""
-    mapping = getattr(offsets, "_mmap", None)
-    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED)
+def store_of(offsets: np.ndarray) -> TokenStore:
+    """Offsets to be read here and there: mapped ones by positioned reads, which leave no pages behind."""
+    if isinstance(offsets, np.memmap) and offsets.filename is not None:
+        path = Path(offsets.filename)
+        return ShardStore(path.parent, [Shard(path.name, len(offsets), "")], offsets.dtype)
+    return MemoryStore(offsets)
 
 
 def _read_at(handle: int, size: int, offset: int) -> bytes:

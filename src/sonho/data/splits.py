@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from sonho.config import DataConfig, DataKind
 from sonho.errors import UsageError
@@ -94,21 +96,23 @@ class RecordSplit:
 
     seed: int
     test_below: int  # hashes under this bound are the test's
-    validation_below: int
+    validation_below: int  # the next ones, under this bound, are for validation
 
-    def hash(self, record: str) -> int:
-        key = self.seed.to_bytes(8, "little")
-        digest = hashlib.blake2b(record.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
-        return int.from_bytes(digest, "little")
+    def hash(self, records: Sequence[str]) -> np.ndarray:
+        """A number for each record, shape (R,) uint64."""
+        key, hash_bytes = self.seed.to_bytes(8, "little"), hashlib.blake2b
+        encoded = [record.encode("utf-8", "surrogatepass") for record in records]
+        digests = [hash_bytes(data, digest_size=8, key=key).digest() for data in encoded]
+        return np.frombuffer(b"".join(digests), "<u8")
 
-    def side(self, value: int) -> str:
-        """The split of a record with this hash."""
-        if value >= self.validation_below:
-            return "train"
-        return "test" if value < self.test_below else "validation"
+    def sides(self, hashes: np.ndarray) -> dict[str, np.ndarray]:
+        """For each split a mask of the records that are its own, each (R,) bool."""
+        is_test = _below(hashes, self.test_below)
+        is_held_out = _below(hashes, self.validation_below)
+        return {"train": ~is_held_out, "validation": is_held_out & ~is_test, "test": is_test}
 
 
-def split_records(records: Iterable[str], shares: Shares, seed: int) -> RecordSplit:
+def split_records(blocks: Iterable[Sequence[str]], shares: Shares, seed: int) -> RecordSplit:
     """Choose the bounds; reads no more records than it needs.
 
     Up to 10,000 distinct records get the shares to the nearest record, and at least one to validate
@@ -118,8 +122,8 @@ def split_records(records: Iterable[str], shares: Shares, seed: int) -> RecordSp
     if not split.validation_below:
         return split
     distinct: set[int] = set()
-    for record in records:
-        distinct.add(split.hash(record))
+    for block in blocks:
+        distinct.update(split.hash(block).tolist())
         if len(distinct) > EXACT_UP_TO:
             return split
     values, most = sorted(distinct), len(distinct) - 1
@@ -127,3 +131,7 @@ def split_records(records: Iterable[str], shares: Shares, seed: int) -> RecordSp
     test = min(max(round(shares.test * len(values)), 1), most - validation) if shares.test else 0
     bounds = [*values, _ALL]
     return RecordSplit(seed, bounds[max(test, 0)], bounds[max(test + validation, 0)])
+
+
+def _below(hashes: np.ndarray, bound: int) -> np.ndarray:
+    return np.asarray(hashes < np.uint64(bound)) if bound < _ALL else np.ones(len(hashes), bool)

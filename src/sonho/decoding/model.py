@@ -11,7 +11,7 @@ Knows how the parts fit together; each part knows its own work.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any, Unpack, overload
@@ -21,7 +21,7 @@ import numpy as np
 from sonho.decoding.generate import Generation, Piece, RowWriter, draw_rows, feed_rows
 from sonho.decoding.prompt import encode_prompt, ids_to_feed
 from sonho.decoding.sampler import Sampler, Source
-from sonho.decoding.settings import Options, Settings, Temperature, check_whole, make_settings
+from sonho.decoding.settings import Options, Settings, SharedOptions, Temperature, check_whole, make_settings
 from sonho.decoding.stepper import build_stepper
 from sonho.decoding.symbols import forced_ids, logit_biases
 from sonho.errors import UsageError
@@ -56,16 +56,16 @@ class Model:
     @overload
     def generate(
         self, prompt: str = "", *, n: int, temperature: Temperature | Sequence[float] | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[SharedOptions],
     ) -> list[Generation]: ...  # fmt: skip
     @overload
     def generate(
-        self, prompt: str = "", *, n: None = None, temperature: Sequence[float], **options: Unpack[Options]
+        self, prompt: str = "", *, n: None = None, temperature: Sequence[float], **options: Unpack[SharedOptions]
     ) -> list[Generation]: ...
     @overload
     def generate(
         self, prompt: str = "", *, n: None = None, temperature: Temperature | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[SharedOptions],
     ) -> Generation: ...  # fmt: skip
     def generate(
         self,
@@ -73,7 +73,7 @@ class Model:
         *,
         n: int | None = None,
         temperature: Temperature | Sequence[float] | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[SharedOptions],
     ) -> Generation | list[Generation]:
         """A text that begins with `prompt`.
 
@@ -81,7 +81,10 @@ class Model:
         `n` at each, in that order. The first of `n` is the text that the seed gives without `n`.
         """
         gallery = _as_list(temperature)
-        settings = [self._settings(value, options) for value in ([temperature] if gallery is None else gallery)]
+        settings = [
+            self._settings({**options, "temperature": value})
+            for value in ([temperature] if gallery is None else gallery)
+        ]
         check_whole("n", 1 if n is None else n, least=1)
         if not settings:
             raise UsageError("temperature is an empty list; give at least one")
@@ -98,7 +101,6 @@ class Model:
         prompts: Sequence[str],
         *,
         seeds: Sequence[int] | None = None,
-        temperature: Temperature | None = None,
         **options: Unpack[Options],
     ) -> list[Generation]:
         """A text for each prompt, drawn side by side.
@@ -106,7 +108,7 @@ class Model:
         Each is the text that `generate` gives for its prompt alone with the same seed: `seed` for
         all, or `seeds`, one each; without either every row draws its own.
         """
-        settings = self._settings(temperature, options)
+        settings = self._settings(options)
         if isinstance(prompts, str):
             raise UsageError("prompts must be a list of strings; use generate for one")
         if seeds is not None and (settings.seed is not None or len(seeds) != len(prompts)):
@@ -118,14 +120,12 @@ class Model:
             sources.append(Source(chosen, 0, self._encode(prompt, settings)))
         return self._finish(prompts, sources, settings) if sources else []
 
-    def stream(
-        self, prompt: str = "", *, temperature: Temperature | None = None, **options: Unpack[Options]
-    ) -> Iterator[Piece]:
+    def stream(self, prompt: str = "", **options: Unpack[Options]) -> Iterator[Piece]:
         """The text of `generate` in pieces, as soon as they are certain, the prompt first.
 
         The last piece, which may be empty, holds the finish reason, the seed and the tokens drawn.
         """
-        settings = self._settings(temperature, options)
+        settings = self._settings(options)
         source = Source(_choose_seed(settings.seed), 0, self._encode(prompt, settings))
         writer, pieces = self._start([source], settings)
 
@@ -140,20 +140,21 @@ class Model:
 
         return stream()
 
-    def _settings(self, temperature: Any, options: Options) -> Settings:
+    def _settings(self, options: Mapping[str, Any]) -> Settings:
         """The options over the defaults that the model file holds."""
         stored = self.model_file.sampling
-        if temperature is None:
-            only = len(stored.temperatures) == 1  # several are a gallery, and no default
-            temperature = stored.temperatures[0] if only else DEFAULT_TEMPERATURE
+        only = len(stored.temperatures) == 1  # several are a gallery, and no default
         defaults = {
+            "temperature": stored.temperatures[0] if only else DEFAULT_TEMPERATURE,
             "max_tokens": stored.max_tokens,
             "top_k": stored.top_k or None,
             "top_p": stored.top_p,
             "min_p": stored.min_p,
             "repetition_penalty": stored.repetition_penalty,
         }
-        return make_settings({**defaults, **options, "temperature": temperature})
+        if options.get("temperature") is None:
+            options = {**options, "temperature": defaults["temperature"]}
+        return make_settings({**defaults, **options})
 
     def _encode(self, prompt: str, settings: Settings) -> tuple[int, ...]:
         ids = encode_prompt(self.tokenizer, prompt, settings.unknown, stacklevel=CALLS_TO_THE_PERSON)

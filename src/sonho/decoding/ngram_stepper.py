@@ -5,6 +5,7 @@ the grams of d tokens, and depth 0 has one node, the empty gram. Arrays:
 
     ngram.d.parent_token  (nodes of depth d,) int64, ascending: (node of the first d-1 tokens) * V + token
     ngram.d.prob          (nodes of depth d,) float32: p(last token | the d-1 before it), interpolated
+    ngram.d.suffix        (nodes of depth d,) int64: node of the gram without its first token
     ngram.d.gamma         (nodes of depth d,) float32: share that the context leaves to the shorter one
 
 p(w | context) is `prob` where the gram was seen, else gamma(context) * p(w | shorter context); a
@@ -29,6 +30,7 @@ class NgramStepper:
         depths = range(1, order + 1)
         self._keys = [np.zeros(1, np.int64)] + [arrays[f"ngram.{d}.parent_token"] for d in depths]
         self._probs = [np.ones(1)] + [arrays[f"ngram.{d}.prob"].astype(np.float64) for d in depths]
+        self._suffixes = [np.zeros(1, np.int64)] + [arrays[f"ngram.{d}.suffix"] for d in depths]
         self._gammas = [arrays[f"ngram.{d}.gamma"].astype(np.float64) for d in range(order)]
         self._check()
         drawable = np.ones(vocab_size, dtype=bool)
@@ -50,49 +52,57 @@ class NgramStepper:
 
     def forward(self, tokens: Array, state: State) -> tuple[Array, State]:
         """`tokens` (N, T) to logits (N, T, V), log probabilities, and the new state."""
-        time = tokens.shape[1]
-        seen = np.concatenate([state[0], tokens], axis=1).astype(np.int64)  # (N, order - 1 + T)
-        probabilities = np.tile(self._floor, (tokens.size, 1))  # (N * T, V)
-        for depth, nodes in enumerate(self._nodes_ending_at(seen)):
-            self._interpolate(probabilities, depth, nodes[:, nodes.shape[1] - time :].reshape(-1))
-        probabilities[:, self._masked] = 0
+        seen = np.concatenate([state[0], tokens], axis=1)  # (N, order - 1 + T)
+        probabilities = np.empty((*tokens.shape, self.vocab_size))
+        for row, ids in enumerate(seen.tolist()):
+            for t in range(tokens.shape[1]):
+                # Up to the token at t, which is at order - 1 + t of what was seen.
+                self._distribution(ids[t + 1 : t + self._order], out=probabilities[row, t])
+        probabilities[..., self._masked] = 0
         with np.errstate(divide="ignore"):  # the logarithm of 0 is what a masked id should have
             logits = np.log(probabilities).astype(np.float32)
-        return logits.reshape(*tokens.shape, self.vocab_size), (seen[:, time:],)
+        return logits, (seen[:, tokens.shape[1] :],)
 
-    def _nodes_ending_at(self, seen: Array) -> list[Array]:
-        """For each depth 0..order-1, the node (N, order - 1 + T) of the tokens up to each place, or -1."""
-        nodes = [np.zeros_like(seen)]
-        for depth in range(1, self._order):
-            before = np.concatenate([np.full((len(seen), 1), 0 if depth == 1 else -1), nodes[-1][:, :-1]], 1)
-            wanted = before * self.vocab_size + seen
-            keys = self._keys[depth]
-            found = np.searchsorted(keys, wanted)
-            there = (before >= 0) & (seen >= 0) & (found < len(keys))
-            there &= keys[np.minimum(found, len(keys) - 1)] == wanted if len(keys) else False
-            nodes.append(np.where(there, found, -1))
-        return nodes
+    def _distribution(self, context: list[int], out: Array) -> None:
+        """Write p(token | the order-1 ids of `context`) for every token into `out` (V,)."""
+        out[:] = self._floor
+        for depth, node in enumerate(self._nodes(context)):
+            first_key = node * self.vocab_size
+            keys = self._keys[depth + 1]
+            first, last = keys.searchsorted((first_key, first_key + self.vocab_size))
+            out *= self._gammas[depth][node]
+            out[keys[first:last] - first_key] = self._probs[depth + 1][first:last]
 
-    def _interpolate(self, probabilities: Array, depth: int, nodes: Array) -> None:
-        """Go from contexts of depth-1 tokens to contexts of `depth` tokens, in place."""
-        rows = np.flatnonzero(nodes >= 0)
-        contexts = nodes[rows]
-        probabilities[rows] *= self._gammas[depth][contexts, None]
-        keys = self._keys[depth + 1]
-        first = np.searchsorted(keys, contexts * self.vocab_size)
-        counts = np.searchsorted(keys, (contexts + 1) * self.vocab_size) - first
-        # The children of all contexts, laid end to end.
-        starts = np.repeat(first - np.cumsum(counts) + counts, counts)
-        children = starts + np.arange(counts.sum())
-        owners = np.repeat(np.arange(len(rows)), counts)
-        tokens = keys[children] - contexts[owners] * self.vocab_size
-        probabilities[rows[owners], tokens] = self._probs[depth + 1][children]
+    def _nodes(self, context: list[int]) -> list[int]:
+        """The nodes of the ends of `context` that were seen, shortest first: the empty one, the last token, ..."""
+        for start in range(len(context)):
+            node = self._find(context[start:])
+            if node >= 0:
+                nodes = [node]
+                for depth in range(len(context) - start, 0, -1):
+                    nodes.append(int(self._suffixes[depth][nodes[-1]]))
+                return nodes[::-1]
+        return [0]
+
+    def _find(self, gram: list[int]) -> int:
+        """The node of a gram, or -1. What stands before the start, -1, makes a key that no table has."""
+        node = 0
+        for keys, token in zip(self._keys[1:], gram, strict=False):
+            key = node * self.vocab_size + token
+            node = int(keys.searchsorted(key))
+            if node == len(keys) or keys[node] != key:
+                return -1
+        return node
 
     def _check(self) -> None:
         """Refuse tables that would send a lookup astray."""
         for depth in range(1, self._order + 1):
             keys, parents = self._keys[depth], len(self._keys[depth - 1])
-            sound = len(keys) == len(self._probs[depth]) and len(self._gammas[depth - 1]) == parents
-            inside = not len(keys) or (keys[0] >= 0 and keys[-1] < parents * self.vocab_size)
-            if not (sound and inside and bool((np.diff(keys) > 0).all())):
+            suffixes = self._suffixes[depth]
+            sound = len(keys) == len(self._probs[depth]) == len(suffixes)
+            sound = sound and len(self._gammas[depth - 1]) == parents and bool((np.diff(keys) > 0).all())
+            if sound and len(keys):
+                sound = keys[0] >= 0 and keys[-1] < parents * self.vocab_size
+                sound = sound and suffixes.min() >= 0 and suffixes.max() < parents
+            if not sound:
                 raise ModelFileError(f"the n-gram table of order {depth} is not well formed")

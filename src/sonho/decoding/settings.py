@@ -18,7 +18,7 @@ Symbol = str | int
 Temperature = float | Callable[[int], float]
 
 
-class Options(TypedDict, total=False):
+class SharedOptions(TypedDict, total=False):
     """The keyword arguments of `generate`, beside the temperature; `Settings` says what they mean."""
 
     max_tokens: int
@@ -41,6 +41,12 @@ class Options(TypedDict, total=False):
     echo: bool
     unknown: UnknownPolicy
     allow_unknown: bool
+
+
+class Options(SharedOptions, total=False):
+    """The keyword arguments of everything that makes one text at one temperature."""
+
+    temperature: Temperature
 
 
 @dataclass(frozen=True)

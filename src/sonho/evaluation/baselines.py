@@ -48,7 +48,7 @@ def baselines(
 ) -> list[Baseline]:
     """Single letters, xz and Kneser-Ney n-grams of `orders`, weakest idea first.
 
-    The n-grams are fitted on at most `max_tokens` of `train` (about 150 bytes of memory each) and scored on
+    The n-grams are fitted on at most `max_tokens` of `train` (about 100 bytes of memory each) and scored on
     what a network is scored on with the same `limit`. xz and single letters read the first `xz_chars`
     characters of the held-out text.
     """

@@ -22,8 +22,9 @@ NATS_PER_BIT = math.log(2)
 class Report:
     """How well a model predicted a text. Of a stream, the first token is not predicted and not counted.
 
-    An `<unk>` counts as one character, however long the word was, so that a small vocabulary cannot look
-    better than it is. `left_out` are symbols of the text that have no token at all: no figure includes them.
+    An `<unk>` counts as one character, however long the word was, for its letters are not predicted: only
+    reports with the same unknown tokens can be compared. `left_out` are symbols of the text that have no
+    token at all; no figure includes them.
     """
 
     nats: float  # of all predicted tokens together

@@ -38,6 +38,16 @@ def in_blocks(chunks: Iterable[str], size: int = BLOCK_CHARS) -> Iterator[str]:
         yield "".join(held)
 
 
+def slices(chunks: Iterable[str], size: int) -> Iterator[str]:
+    """Slice chunks longer than `size` characters; short ones stay apart.
+
+    >>> list(slices(["abcde", "f"], size=3))
+    ['abc', 'de', 'f']
+    """
+    for chunk in chunks:
+        yield from (chunk[start : start + size] for start in range(0, len(chunk), size))
+
+
 def recut(chunks: Iterable[str], can_cut: CanCut) -> Iterator[str]:
     """Move the borders between chunks back to places where `can_cut` allows one.
 

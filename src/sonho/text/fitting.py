@@ -65,9 +65,7 @@ def tokenizer_from_json(values: Any) -> Tokenizer:
     return _FROM_JSON[require_choice(values.get("level"), tuple(_FROM_JSON), "the tokenizer's level")](values)
 
 
-def grow(
-    tokenizer: Tokenizer, chunks: Iterable[str], config: DataConfig | None = None
-) -> tuple[Tokenizer, np.ndarray]:
+def grow(tokenizer: Tokenizer, chunks: Iterable[str], config: DataConfig | None = None) -> tuple[Tokenizer, np.ndarray]:
     """Add the symbols of another text, for a model that goes on learning from it.
 
     Known symbols keep their order, new ones stand behind them, by falling count. Returns the new

@@ -9,10 +9,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 from sonho.config import DataConfig
-from sonho.text.cutting import in_blocks, recut
+from sonho.text.cutting import REACH_CHARS, in_blocks, recut, slices
 from sonho.text.strict import require_bool, require_choice, require_keys
 
 Normalize = Literal["none", "NFC", "NFKC"]
@@ -53,8 +54,8 @@ class Steps:
     def apply_chunks(self, chunks: Iterable[str]) -> Iterator[str]:
         """The same for a text that arrives in chunks; gives pieces of about a million characters.
 
-        The pieces joined equal `apply` of the chunks joined, unless a run of more than 4096
-        combining marks is cut, which no writing system makes.
+        The pieces joined equal `apply` of the chunks joined, unless they hold a run of more than 4096
+        combining marks, which no writing system makes and which is normalised in parts.
         """
         pieces: Iterator[str] = map(replace_surrogates, in_blocks(chunks))
         if self.newlines == "fold":
@@ -62,13 +63,17 @@ class Steps:
         pieces = self._normalized_chunks(pieces)
         if self.lowercase:
             pieces = self._normalized_chunks(map(str.lower, recut(pieces, _case_is_settled)))
-        return pieces
+        return in_blocks(pieces)  # normalisation works on small parts
 
     def _normalized(self, text: str) -> str:
-        return text if self.normalize == "none" else unicodedata.normalize(self.normalize, text)
+        return text if text.isascii() else "".join(self._normalized_chunks(iter([text])))
 
     def _normalized_chunks(self, pieces: Iterator[str]) -> Iterator[str]:
-        return pieces if self.normalize == "none" else map(self._normalized, recut(pieces, _starts_afresh))
+        if self.normalize == "none":
+            return pieces
+        # In small parts, as sorting a run of marks takes Python time that grows with its square.
+        parts = recut(slices(pieces, REACH_CHARS), _starts_afresh)
+        return map(partial(unicodedata.normalize, self.normalize), parts)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a model file."""

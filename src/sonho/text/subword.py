@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from sonho.config import Level, UnknownPolicy
 from sonho.errors import DataError, UsageError
 from sonho.text.byte import display_bytes, starts_char
-from sonho.text.cutting import in_blocks, recut
+from sonho.text.cutting import recut, slices
 from sonho.text.incremental import IncrementalDecoder, Utf8Decoder, as_ids
 from sonho.text.steps import Steps
 from sonho.text.strict import require_keys, require_list
@@ -29,7 +29,8 @@ SAMPLE_CHARS = 20_000_000
 LONGEST_TOKEN_BYTES = 64
 MOST_MERGES = 1_000_000
 
-_PIECE_CHARS = 1 << 14
+_PIECE_CHARS = 1 << 14  # one piece of work for a thread of the library
+_BLOCK_CHARS = 1 << 18  # handed over at once: the library needs a hundred bytes and more for each token
 
 Merge = tuple[str, str]
 
@@ -64,11 +65,13 @@ class SubwordTokenizer(Tokenizer):
 
     def encode(self, text: str, unknown: UnknownPolicy = "skip") -> np.ndarray:
         check_policy(unknown)
-        blocks = recut(in_blocks([self.steps.apply(text)]), _between_words)
-        return np.concatenate([np.zeros(0, self.dtype), *map(self._ids_of, blocks)])
+        text = self.steps.apply(text)
+        if len(text) <= _PIECE_CHARS:
+            return self._ids_of(text)
+        return np.concatenate(list(self._encode_pieces([text])))
 
     def encode_chunks(self, chunks: Iterable[str]) -> Iterator[np.ndarray]:
-        return map(self._ids_of, recut(self.steps.apply_chunks(chunks), _between_words))
+        return self._encode_pieces(self.steps.apply_chunks(chunks))
 
     def unknown_in(self, text: str) -> list[str]:
         return []
@@ -104,9 +107,15 @@ class SubwordTokenizer(Tokenizer):
         merges = require_list(values["merges"], MOST_MERGES, "the list of merges")
         return cls(_checked_merges(merges), Steps.from_json(values["steps"]))
 
+    def _encode_pieces(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
+        return map(self._ids_of, recut(slices(pieces, _BLOCK_CHARS), _between_words))
+
     def _ids_of(self, block: str) -> np.ndarray:
-        pieces = list(recut(_slices([block]), _between_words))
-        encodings = self._library.encode_batch_fast(pieces, add_special_tokens=False)
+        if len(block) <= _PIECE_CHARS:  # a prompt or a record: waking the library's threads would take longer
+            encodings = [self._library.encode(block, add_special_tokens=False)]
+        else:
+            pieces = list(recut(slices([block], _PIECE_CHARS), _between_words))
+            encodings = self._library.encode_batch_fast(pieces, add_special_tokens=False)
         ids = np.concatenate([np.array(encoding.ids, self.dtype) for encoding in encodings])
         ids += self.dtype.type(1)  # the library knows no <pad>
         return ids
@@ -121,18 +130,14 @@ class SubwordTokenizer(Tokenizer):
         return _byte_level(tokenizers, tokenizers.models.BPE(vocab=vocabulary, merges=self.merges))
 
 
-def fit_subword(
-    pieces: Iterable[str], steps: Steps, *, max_vocab: int, min_count: int, seed: int
-) -> SubwordTokenizer:
+def fit_subword(pieces: Iterable[str], steps: Steps, *, max_vocab: int, min_count: int, seed: int) -> SubwordTokenizer:
     """Learn merges from a seeded sample of a text until there are `max_vocab` ids.
 
     A pair seen once is never merged: it would store the text instead of learning from it.
     """
     sample = _sample(pieces, random.Random(seed), SAMPLE_CHARS)
     if not sample:
-        raise DataError(
-            "the text is empty, so there is no vocabulary to learn; give a text with letters in it"
-        )
+        raise DataError("the text is empty, so there is no vocabulary to learn; give a text with letters in it")
     tokenizers = _import_tokenizers()
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=max_vocab - 2,
@@ -173,9 +178,7 @@ def _checked_merges(merges: list[Any]) -> list[Merge]:
             raise DataError(f"the merge {repr(merge)[:60]} is no pair of pieces; the file is damaged")
         left, right = merge
         if left not in known or right not in known or (left, right) in checked:
-            raise DataError(
-                f"the merge {repr(merge)[:60]} is repeated or joins unknown pieces; the file is damaged"
-            )
+            raise DataError(f"the merge {repr(merge)[:60]} is repeated or joins unknown pieces; the file is damaged")
         if len(left + right) > LONGEST_TOKEN_BYTES:  # a hostile file could double a piece with every merge
             raise DataError(f"the merge {repr(merge)[:60]} is longer than {LONGEST_TOKEN_BYTES} bytes")
         known.add(left + right)
@@ -187,18 +190,12 @@ def _sample(pieces: Iterable[str], rng: random.Random, most_chars: int) -> list[
     """A uniform choice of blocks of text, at most `most_chars` long together, in one pass."""
     heap: list[tuple[float, int, str]] = []  # the blocks with the smallest random keys, largest on top
     total = 0
-    for number, block in enumerate(_slices(pieces)):
+    for number, block in enumerate(slices(pieces, _PIECE_CHARS)):
         heappush(heap, (-rng.random(), number, block))
         total += len(block)
         while total > most_chars and len(heap) > 1:
             total -= len(heappop(heap)[2])
     return [block for _, _, block in sorted(heap, key=lambda item: item[1])]
-
-
-def _slices(pieces: Iterable[str]) -> Iterator[str]:
-    """Slice long pieces; the library needs many bytes of memory for each that it works on."""
-    for piece in pieces:
-        yield from in_blocks([piece], _PIECE_CHARS)
 
 
 def _between_words(before: str, after: str) -> bool:

@@ -77,9 +77,7 @@ class Vocabulary:
         symbols = require_list(symbols, MOST_SYMBOLS, "the vocabulary")
         for symbol in symbols:
             if not isinstance(symbol, str) or not 1 <= len(symbol) <= longest or not is_unicode(symbol):
-                raise DataError(
-                    f"the vocabulary holds {repr(symbol)[:40]}, which is no symbol; the file is damaged"
-                )
+                raise DataError(f"the vocabulary holds {repr(symbol)[:40]}, which is no symbol; the file is damaged")
         if not symbols or len(set(symbols)) < len(symbols):
             problem = "holds a symbol twice" if symbols else "is empty"
             raise DataError(f"the vocabulary {problem}; the file is damaged")
@@ -118,13 +116,9 @@ def extend_vocabulary(
 
 def _nothing_left(counts: Mapping[str, int], max_vocab: int, min_count: int) -> Exception:
     if not counts:
-        return DataError(
-            "the text is empty, so there is no vocabulary to learn; give a text with letters in it"
-        )
+        return DataError("the text is empty, so there is no vocabulary to learn; give a text with letters in it")
     if 0 < max_vocab < 4:
-        return UsageError(
-            f"max_vocab = {max_vocab} leaves no room beside the special tokens; give at least 4"
-        )
+        return UsageError(f"max_vocab = {max_vocab} leaves no room beside the special tokens; give at least 4")
     return DataError(
         f"no symbol was seen min_count = {min_count} times (at most {max(counts.values())}); lower min_count"
     )

@@ -93,9 +93,7 @@ class WordTokenizer(Tokenizer):
         values = require_keys(values, ("level", "steps", "symbols", "unk"), "the word tokenizer")
         vocabulary = Vocabulary.from_json(values["symbols"], values["unk"], longest=LONGEST_TOKEN)
         if not vocabulary.has_unk:
-            raise DataError(
-                "the word tokenizer has no <unk>, which every word vocabulary has; the file is damaged"
-            )
+            raise DataError("the word tokenizer has no <unk>, which every word vocabulary has; the file is damaged")
         return cls(vocabulary, Steps.from_json(values["steps"]))
 
     def _ids_of(self, tokens: list[str]) -> np.ndarray:

@@ -13,12 +13,12 @@ from sonho.config import Config
 from sonho.training.budget import Budget
 from sonho.training.trainer import Intervals
 
-# Training symbols up to which a row holds -> hidden size, batch, window, dropout. Chosen on validation parts.
+# Training symbols up to which a row holds -> the size of things. Chosen on validation parts.
 TABLE = (
-    (10_000, {"hidden_size": 64, "batch_size": 8, "bptt": 32, "dropout": 0.3}),
-    (60_000, {"hidden_size": 128, "batch_size": 16, "bptt": 64, "dropout": 0.3}),
-    (400_000, {"hidden_size": 256, "batch_size": 32, "bptt": 64, "dropout": 0.3}),
-    (None, {"hidden_size": 256, "batch_size": 64, "bptt": 64, "dropout": 0.15}),
+    (10_000, {"hidden_size": 64, "embedding_dim": 32, "batch_size": 8, "bptt": 32, "dropout": 0.3}),
+    (60_000, {"hidden_size": 128, "embedding_dim": 64, "batch_size": 16, "bptt": 64, "dropout": 0.3}),
+    (400_000, {"hidden_size": 256, "embedding_dim": 128, "batch_size": 32, "bptt": 64, "dropout": 0.3}),
+    (None, {"hidden_size": 256, "embedding_dim": 128, "batch_size": 64, "bptt": 64, "dropout": 0.15}),
 )
 LARGE_VOCABULARY = 512
 VALIDATIONS_A_RUN = 8
@@ -32,6 +32,7 @@ def plan(config: Config, given: Set[str], *, symbols: int, vocab_size: int) -> t
     row = next(values for limit, values in TABLE if limit is None or symbols <= limit)
     chosen: dict[str, Any] = {
         "model.hidden_size": row["hidden_size"],
+        "model.embedding_dim": row["embedding_dim"],
         "model.dropout": row["dropout"],
         "data.batch_size": row["batch_size"],
         "data.bptt": row["bptt"],
@@ -39,10 +40,10 @@ def plan(config: Config, given: Set[str], *, symbols: int, vocab_size: int) -> t
     if config.model.cell == "conv":
         chosen["model.num_layers"] = 5
     if vocab_size > LARGE_VOCABULARY:
-        # A one-hot table of a large vocabulary has a gate row for every word; an embedding shares them.
+        # Tied to the output layer, a large vocabulary is stored once.
         size = config.model.hidden_size if "model.hidden_size" in given else row["hidden_size"]
         chosen["model.embedding_dim"] = size
-        if config.model.embedding_dim in (0, size):
+        if "model.embedding_dim" not in given or config.model.embedding_dim == size:
             chosen["model.tied"] = True
     made = {name: value for name, value in chosen.items() if name not in given}
     sections = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}

@@ -86,15 +86,18 @@ def train(
     by the symbols that are new. Raises SonhoError's children.
     """
     folder = Path(output)
-    if resume and not (folder / CHECKPOINT_NAME).exists():
-        raise UsageError(f"{folder} holds no {CHECKPOINT_NAME} to resume; leave out --resume to start there")
-    if not resume and not paths:
+    begun = (folder / CHECKPOINT_NAME).exists()
+    if not paths and not resume:
         raise UsageError("nothing to train on: give a text file, a folder or - for standard input")
+    if not paths and not begun:
+        raise UsageError(f"{folder} holds no {CHECKPOINT_NAME} to resume; give the text to start a run there")
     make_folder(folder)
     with folder_lock(folder):
-        if resume:
+        if resume and begun:
             return _resumed(folder, paths, settings or {}, say).go(callbacks)
-        if (folder / CHECKPOINT_NAME).exists() or (folder / MODEL_FILE_NAME).exists():
+        if resume:
+            say(f"{folder} holds no {CHECKPOINT_NAME} yet: starting from the beginning")
+        if begun or (folder / MODEL_FILE_NAME).exists():
             raise UsageError(f"{folder} already holds a run; go on with --resume or choose another --output")
         return _fresh(folder, paths, settings or {}, init, say, callbacks)
 
@@ -136,6 +139,9 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say) -
             stored[section][key] = value
     config = build_config(stored)
     _set_threads(config)
+    if not config.training.threads:
+        # Sums are taken in another order by another number of threads, and bits would differ.
+        torch.set_num_threads(header["threads"])
     paths = list(paths) or header["paths"]
     corpus = build_corpus(
         paths,
@@ -209,8 +215,9 @@ class _Run:
         if self.checkpoint:
             restore(trainer, *self.checkpoint)
             self.checkpoint = None  # its arrays are large
-            if trainer.finished:
-                self.say(f"the run is already finished at step {trainer.counters.step}; give more to go on")
+            self.say(f"Going on from step {trainer.counters.step:,}")
+        else:
+            self.save()  # from here on, whatever happens can be resumed
         result = Result(self.folder, False, 0.0, baselines=self.baselines)
         try:
             trainer.run()
@@ -324,6 +331,7 @@ class _Run:
             "plan": self.plan_text,
             "baselines": self.baselines,
             "positions": self.record.positions(),
+            "threads": torch.get_num_threads(),
         }
         save_checkpoint(self.folder, self.trainer, header)
 

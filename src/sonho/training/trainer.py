@@ -28,6 +28,8 @@ from sonho.training.schedules import multiplier
 NATS_PER_BIT = math.log(2)
 # A validation this much above the best one (nats) is overfitting, not noise.
 OVERFIT_MARGIN = 0.05
+# Nats per token that no network reaches by being wrong: guessing among 65,536 symbols costs 11.
+DIVERGED_LOSS = 200.0
 # Samples of their own accord come with every epoch and validation, but not faster than one can read.
 LEAST_SAMPLE_SECONDS = 2.0
 
@@ -189,14 +191,14 @@ class Trainer:
         value = loss.item()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        if math.isfinite(value):
+        if value < DIVERGED_LOSS:
             loss.backward()  # type: ignore[no-untyped-call]
             limit = self.config.clip_norm or math.inf
             norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit).item()
-        if not math.isfinite(value) or not math.isfinite(norm):
+        if not value < DIVERGED_LOSS or not math.isfinite(norm):
+            what = "the gradient is not finite" if value < DIVERGED_LOSS else f"the loss is {value:.3g}"
             raise DivergedError(
-                f"training diverged at step {self.counters.step + 1}: the "
-                f"{'gradient' if math.isfinite(value) else 'loss'} is not finite; the last good checkpoint "
+                f"training diverged at step {self.counters.step + 1}: {what}; the last good checkpoint "
                 f"and the best model are kept; start again with a lower training.learning_rate "
                 f"(it was {self.learning_rate:.3g})"
             )
@@ -213,7 +215,7 @@ class Trainer:
                 self.keep()
             else:
                 loss = self.validate()
-                if not math.isfinite(loss):
+                if not loss < DIVERGED_LOSS:
                     raise DivergedError(
                         f"the validation loss is {loss} at step {counters.step}; "
                         f"start again with a lower training.learning_rate"

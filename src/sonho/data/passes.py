@@ -1,0 +1,136 @@
+"""The passes over the input: one to measure it and fit the tokenizer, one to encode every split."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+
+from sonho.config import DataConfig
+from sonho.data.encode import PartWriter, write_records, write_stream
+from sonho.data.notes import record_notes, stream_notes
+from sonho.data.parts import Part
+from sonho.data.sources import iter_record_blocks, iter_text, lines_of
+from sonho.data.splits import SPLITS, RecordSplit, Shares, TextCutter, data_kind, split_records, stream_sizes
+from sonho.errors import DataError
+from sonho.text.fitting import fit_tokenizer
+from sonho.text.steps import Steps
+from sonho.text.tokenizer import Tokenizer
+
+MOST_HASHES = 4_000_000  # records among which duplicates are counted: 32 MB
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is read, how, and where the ids go: into memory, or as shards into `folder`."""
+
+    files: Sequence[str | Path]
+    config: DataConfig
+    seed: int = 0
+    tokenizer: Tokenizer | None = None  # None: fitted on the text
+    folder: Path | None = None
+    text: str | None = None  # read in place of files
+
+    def chunks(self) -> Iterator[str]:
+        """One long text, in pieces."""
+        return iter_text(self.files, self.config) if self.text is None else iter([self.text] if self.text else [])
+
+    def record_blocks(self, steps: Steps) -> Iterator[list[str]]:
+        """The items, some thousands at a time, as they will be learned.
+
+        The steps come before the split: two titles that differ only in case are one, lower-cased.
+        """
+        blocks = iter([lines_of(self.text)]) if self.text is not None else iter_record_blocks(self.files, self.config)
+        return (apply_steps(steps, block) for block in blocks)
+
+
+def apply_steps(steps: Steps, records: list[str]) -> list[str]:
+    """The tokenizer's steps on each record."""
+    together = "".join(records)
+    # No step changes a part of a text and leaves the whole as it is, so most blocks need one look.
+    return records if steps.apply(together) == together else [steps.apply(record) for record in records]
+
+
+def read_stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
+    """Tokenise one long text; its tail is held out."""
+    counter = _Counter()
+    text = counter.watch(_with_text(job.chunks()))
+    tokenizer = job.tokenizer
+    if tokenizer is None and not shares.test:
+        tokenizer = fit_tokenizer(text, job.config, seed=job.seed)
+    for _ in text:  # a tokenizer that was given, or needs no fitting, has left the counting undone
+        pass
+    least = job.config.window + 1 if data_kind(job.config) == "windows" else job.config.bptt
+    sizes = stream_sizes(counter.num_chars, shares, least)
+    if tokenizer is None:
+        # Of a test share not even the letters are looked at.
+        learned = TextCutter(job.chunks()).take(sizes["train"] + sizes["validation"])
+        tokenizer = fit_tokenizer(learned, job.config, seed=job.seed)
+    cutter = TextCutter(job.chunks())
+    parts = {}
+    for name, size in sizes.items():
+        if size or name == "train":
+            with PartWriter(tokenizer, name, records=False, folder=job.folder) as writer:
+                write_stream(cutter.take(size), writer, watch=job.tokenizer is not None or name == "test")
+                parts[name] = writer.finish()
+    return tokenizer, parts, stream_notes(parts)
+
+
+def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
+    """Tokenise independent items; a seeded choice of them is held out."""
+    steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
+    split = split_records(job.record_blocks(steps), shares, job.seed)
+    tokenizer = job.tokenizer or _fit_to_records(job, steps, split)
+    hashes = array("Q")
+    with ExitStack() as stack:
+        writers = {name: PartWriter(tokenizer, name, records=True, folder=job.folder) for name in SPLITS}
+        for writer in writers.values():
+            stack.enter_context(writer)
+        for block in job.record_blocks(steps):
+            values = split.hash(block)
+            for name, mask in split.sides(values).items():
+                watch = job.tokenizer is not None or name == "test"
+                write_records(list(compress(block, mask.tolist())), writers[name], job.config, watch=watch)
+            if len(hashes) < MOST_HASHES:
+                hashes.frombytes(values.tobytes())
+        parts = {name: writer.finish() for name, writer in writers.items()}
+    parts = {name: part for name, part in parts.items() if part.num_records or name == "train"}
+    return tokenizer, parts, record_notes(parts, hashes, job.seed)
+
+
+def _fit_to_records(job: Job, steps: Steps, split: RecordSplit) -> Tokenizer:
+    """A tokenizer fitted on all records but the test's."""
+
+    def learned() -> Iterator[str]:
+        for block in job.record_blocks(steps):
+            if split.test_below:
+                is_test = split.sides(split.hash(block))["test"]
+                block = list(compress(block, (~is_test).tolist()))
+            # Symbols can be counted in one piece; words must not run into each other.
+            yield from ["".join(block)] if job.config.level == "char" and steps.normalize == "none" else block
+
+    return fit_tokenizer(_with_text(learned()), job.config, seed=job.seed)
+
+
+class _Counter:
+    """Counts characters as they pass."""
+
+    num_chars = 0
+
+    def watch(self, chunks: Iterable[str]) -> Iterator[str]:
+        for chunk in chunks:
+            self.num_chars += len(chunk)
+            yield chunk
+
+
+def _with_text(chunks: Iterable[str]) -> Iterator[str]:
+    """The same chunks; DataError if there is nothing but white space in all of them."""
+    has_text = False
+    for chunk in chunks:
+        has_text = has_text or not (not chunk or chunk.isspace())
+        yield chunk
+    if not has_text:
+        raise DataError("the input is empty or holds only white space; there is nothing to learn from")

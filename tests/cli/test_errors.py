@@ -1,0 +1,117 @@
+"""Whatever a person does wrong ends with one line and a documented exit code."""
+
+import pytest
+
+from .conftest import TINY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["tran"], 2, "did you mean 'train'"),
+        (["train"], 2, "nothing to train on"),
+        (["train", "TEXT", "--minutes", "1", "--steps", "3"], 2, "choose one of --minutes and --steps"),
+        (["train", "TEXT", "model.hiden_size=3"], 2, "did you mean 'model.hidden_size'"),
+        (["train", "TEXT", "model.hidden_size=0"], 2, "greater than or equal to 1"),
+        (["train", "TEXT", "model.hidden_size=big"], 2, "model.hidden_size = 'big'"),
+        (["train", "TEXT", "--level", "letter"], 2, "data.level = 'letter'"),
+        (["train", "TEXT", "--recipe", "nonsense"], 66, "no recipe 'nonsense'"),
+        (["train", "TEXT", "--steps", "x"], 2, "training.steps"),
+        (["train", "absent.txt"], 66, "absent.txt"),
+        (["train", "--resume"], 2, "give it with -o"),
+        (["generate", "absent"], 66, "no such model: absent"),
+        (["generate", "RUN", "-t", "-1"], 2, "temperature must be"),
+        (["generate", "RUN", "-t", "nan"], 2, "temperature must be"),
+        (["generate", "RUN", "--top-k", "0"], 2, "top_k must be at least 1"),
+        (["generate", "RUN", "-m", "0"], 2, "max_tokens must be at least 1"),
+        (["generate", "RUN", "-n", "0"], 2, "--count must be at least 1"),
+        (["generate", "RUN", "--seed", "-1"], 2, "seed must be at least 0"),
+        (["generate", "RUN", "--bias", "e"], 2, "is not SYMBOL=NUMBER"),
+        (["generate", "RUN", "--wrong"], 2, "No such option"),
+        (["evaluate", "RUN", "absent.txt"], 66, "absent.txt"),
+        (["score", "RUN", "TEXT", "--flagged"], 2, "--flagged needs a --threshold"),
+        (["prepare", "-o", "x"], 2, "nothing to prepare"),
+    ],
+)
+def test_wrong_usage_is_one_line(sonho, stream_run, text_file, tmp_path, monkeypatch, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    places = {"RUN": str(stream_run), "TEXT": str(text_file)}
+    found, _, err = sonho(*[places.get(argument, argument) for argument in arguments])
+    assert found == code
+    assert len(err) == 1
+    assert err[0].startswith("sonho: ")
+    assert words in err[0]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_model_is_refused_in_one_line(sonho, stream_run, tmp_path, damage):
+    content = bytearray((stream_run / "model.safetensors").read_bytes())
+    if damage == "cut":
+        content = content[:-100]
+    else:
+        content[-50] ^= 4
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    code, out, err = sonho("generate", path)
+    assert (code, out, len(err)) == (65, "", 1)
+    assert "take another copy" in err[0]
+
+
+def test_a_latin_1_file_is_named_with_its_place(sonho, tmp_path):
+    path = tmp_path / "latin.txt"
+    path.write_bytes("first line\nna\xefve\n".encode("latin-1") * 30)
+    code, _, err = sonho("train", path, "-o", tmp_path / "run")
+    assert (code, len(err)) == (65, 1)
+    assert "latin.txt" in err[0]
+    assert "13" in err[0]  # byte offset
+    assert "line 2" in err[0]
+    assert "--errors" in err[0]
+    assert sonho("train", path, "-o", tmp_path / "run", "--errors", "replace", "--steps", 2, "--quiet", *TINY)[0] == 0
+
+
+@pytest.mark.parametrize("content", ["", "\n\n  \n"])
+def test_an_empty_file_is_refused(sonho, tmp_path, content):
+    path = tmp_path / "empty.txt"
+    path.write_text(content)
+    code, _, err = sonho("train", path, "-o", tmp_path / "run")
+    assert (code, len(err)) == (65, 1)
+    assert "empty.txt" in err[0]
+
+
+def test_a_file_of_two_hundred_characters_trains_and_says_what_it_gave_up(sonho, tmp_path):
+    path = tmp_path / "tiny.txt"
+    path.write_text(("A man, a plan, a canal: Panama! " * 7)[:200])
+    code, out, err = sonho("train", path, "-o", tmp_path / "run", "--steps", 20, *TINY)
+    assert (code, err) == (0, [])
+    assert "too few" in out or "few" in out or "not of" in out
+    assert sonho("generate", tmp_path / "run", "--seed", 1, "-m", 20)[0] == 0
+
+
+def test_a_rate_that_is_far_too_high_is_noticed_and_the_model_kept(sonho, text_file, tmp_path):
+    code, _, err = sonho(
+        "train", text_file, "-o", tmp_path / "run", "--steps", 200, "--quiet", "training.learning_rate=1e30",
+        "training.optimizer=sgd", "training.clip_norm=0", *TINY,
+    )  # fmt: skip
+    assert (code, len(err)) == (2, 1)
+    assert "diverged" in err[0]
+    assert "learning_rate" in err[0]
+
+
+def test_two_trainers_cannot_share_a_run_folder(sonho, text_file, tmp_path):
+    from sonho.storage.durable import folder_lock
+
+    (tmp_path / "run").mkdir()
+    with folder_lock(tmp_path / "run"):
+        code, _, err = sonho("train", text_file, "-o", tmp_path / "run", "--steps", 2, *TINY)
+    assert (code, len(err)) == (2, 1)
+    assert "in use by another training" in err[0]
+
+
+def test_a_fault_of_ours_is_one_line_too(sonho, stream_run, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("sonho.cli.generate.load", broken)
+    code, _, err = sonho("generate", stream_run)
+    assert (code, len(err)) == (70, 1)
+    assert "please report it: RuntimeError: two lines" in err[0]

@@ -1,0 +1,147 @@
+"""Kill the trainer at random moments: what it makes in the end must not differ by a bit."""
+
+import json
+import multiprocessing
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sonho.errors import UsageError
+from sonho.storage.container import read_container
+from sonho.training.run import train
+
+TEXT = "".join(f"line {i}: the cat number {i * 7919 % 97} sat on the mat of {i * 31 % 13}\n" for i in range(800))
+SETTINGS = {
+    "model": {"hidden_size": 24, "num_layers": 2, "dropout": 0.2},
+    "data": {"batch_size": 8, "bptt": 16},
+    "training": {"steps": 150, "checkpoint_every": 6, "validate_every": 30, "log_every": 5, "threads": 1, "seed": 3},
+    "sampling": {"max_tokens": 10},
+}
+
+
+def run(text, folder, settings, resume):
+    train([str(text)], folder, settings, resume=resume)
+
+
+def outcome(folder: Path):
+    """Everything that must be equal: the model file's bytes, all weights and states, the losses."""
+    _, arrays = read_container(folder / "checkpoint.safetensors", "checkpoint")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["seconds"], line["tokens_per_second"]
+    samples = (folder / "samples.jsonl").read_text() if "sample_every" in SETTINGS["training"] else ""
+    return (
+        (folder / "model.safetensors").read_bytes(),
+        {name: array.tobytes() for name, array in arrays.items()},
+        lines,
+        samples,
+    )
+
+
+def kill_and_resume(tmp_path: Path, settings, kills: int, longest: float):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sonho.training.run"])
+
+    unbroken = tmp_path / "unbroken"
+    process = context.Process(target=run, args=(text, unbroken, settings, False))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    expected = outcome(unbroken)
+
+    rng, done, rounds = random.Random(), 0, 0
+    folder = tmp_path / "broken"
+    while done < kills:
+        process = context.Process(target=run, args=(text, folder, settings, True))
+        process.start()
+        process.join(rng.uniform(0.02, longest))
+        if process.is_alive():
+            process.kill()
+            done += 1
+        process.join()
+        if process.exitcode == 0:
+            assert outcome(folder) == expected
+            rounds += 1
+            shutil.rmtree(folder)
+    process = context.Process(target=run, args=(text, folder, settings, True))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert outcome(folder) == expected
+    return rounds
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_run_killed_at_ten_random_moments_equals_an_unbroken_one(tmp_path, cell):
+    settings = {**SETTINGS, "model": {**SETTINGS["model"], "cell": cell}}
+    kill_and_resume(tmp_path, settings, kills=10, longest=1.2)
+
+
+@pytest.mark.soak
+def test_a_run_killed_at_two_hundred_random_moments_equals_an_unbroken_one(tmp_path):
+    kill_and_resume(tmp_path, SETTINGS, kills=200, longest=2.0)
+
+
+def test_a_run_of_records_resumes_exactly(tmp_path):
+    text = tmp_path / "names.txt"
+    text.write_text("\n".join(f"name{i * i % 1009}" for i in range(300)))
+    whole = {
+        "model": {"hidden_size": 8, "embedding_dim": 4},
+        "data": {"kind": "records", "batch_size": 16},
+        "training": {"steps": 40, "checkpoint_every": 20, "validate_every": 10, "threads": 1},
+        "sampling": {"max_tokens": 5},
+    }
+    train([str(text)], tmp_path / "whole", whole)
+    part = {**whole, "training": {**whole["training"], "steps": 40}}
+    stop = _StopAt(25)
+    assert not train([str(text)], tmp_path / "part", part, callbacks=[stop]).finished
+    # The stop itself wrote a checkpoint; the run goes on without being told where the text is.
+    assert train([], tmp_path / "part", resume=True).finished
+    assert outcome(tmp_path / "part") == outcome(tmp_path / "whole")
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_as_another(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT[:4000])
+    settings = {"model": {"hidden_size": 8}, "training": {"steps": 3, "threads": 1}, "sampling": {"max_tokens": 5}}
+    train([str(text)], tmp_path / "run", settings)
+    before = outcome(tmp_path / "run")
+    with pytest.raises(UsageError, match="already holds a run; go on with --resume"):
+        train([str(text)], tmp_path / "run", settings)
+    with pytest.raises(UsageError, match="model.hidden_size was 8 and cannot become 9"):
+        train([str(text)], tmp_path / "run", {"model": {"hidden_size": 9}}, resume=True)
+    text.write_text(TEXT[:3990] + "different!")
+    with pytest.raises(UsageError, match="is not the one that this run was trained on"):
+        train([str(text)], tmp_path / "run", resume=True)
+    with pytest.raises(UsageError, match=r"holds no checkpoint\.safetensors"):
+        train([], tmp_path / "nothing", resume=True)
+    assert outcome(tmp_path / "run") == before
+
+
+def test_a_finished_run_can_be_given_more_steps(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT[:4000])
+    settings = {"model": {"hidden_size": 8}, "training": {"epochs": 1, "threads": 1}, "sampling": {"max_tokens": 5}}
+    train([str(text)], tmp_path / "run", settings)
+    result = train([], tmp_path / "run", {"training": {"steps": 30}}, resume=True)
+    assert result.finished
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 30
+
+
+class _StopAt:
+    """A callback that asks for a stop, as Ctrl-C does."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step(self, trainer, loss):
+        if trainer.counters.step == self.step:
+            trainer.stop_requested = True
+
+    def __getattr__(self, name):
+        return lambda *_: None
