@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def texts_of() -> Callable[[Part, Tokenizer], list[str]]:
     def decode(part: Part, tokenizer: Tokenizer) -> list[str]:
         tokens, offsets = part.tokens.read(0, len(part.tokens)), part.offsets.tolist()
         assert all(tokens[end - 1] == tokenizer.eos_id for end in offsets[1:])
-        return [tokenizer.decode(tokens[a:b]) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        return [tokenizer.decode(tokens[a:b]) for a, b in itertools.pairwise(offsets)]
 
     return decode
 

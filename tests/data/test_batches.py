@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -138,7 +140,7 @@ def test_every_record_comes_once_an_epoch_whole(records_part):
             assert (row[length:] == -100).all()
             rows.append(row[:length].tolist())
     tokens, offsets = part.tokens.read(0, part.num_tokens), part.offsets
-    expected = [tokens[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    expected = [tokens[a:b].tolist() for a, b in itertools.pairwise(offsets)]
     assert sorted(rows) == sorted(expected)
 
 
@@ -178,5 +180,5 @@ def test_the_settings_choose_the_batches(stream_part, records_part):
     }
     assert [type(batches) for batches in kinds.values()] == [StreamBatches, WindowBatches, RecordBatches]
     assert kinds["records"].batch(0, 0).inputs[0, 0] == tokenizer.eos_id
-    with pytest.raises(UsageError, match="data.kind=stream does not fit data that was read as records"):
+    with pytest.raises(UsageError, match=r"data.kind=stream does not fit data that was read as records"):
         make_batches(records, tokenizer, DataConfig(), 0)

@@ -87,7 +87,7 @@ def test_lines_do_not_depend_on_the_blocks(tmp_path_factory, text, size):
 
 def test_a_line_too_long_for_an_item_is_refused(write, tiny_blocks, monkeypatch):
     monkeypatch.setattr(characters, "MAX_LINE_CHARS", 10)
-    with pytest.raises(DataError, match="a line of more than .* read it as one text with data.kind=stream"):
+    with pytest.raises(DataError, match=r"a line of more than .* read it as one text with data.kind=stream"):
         list(read_lines(write("a.txt", "short\n" + "x" * 14), DataConfig()))
 
 

@@ -59,7 +59,7 @@ def test_a_pattern_without_a_match_is_not_found(tmp_path):
 
 
 def test_a_missing_file_is_not_found(tmp_path):
-    with pytest.raises(InputNotFoundError, match="no such file or folder: .*gone.txt"):
+    with pytest.raises(InputNotFoundError, match=r"no such file or folder: .*gone.txt"):
         expand([tmp_path / "gone.txt"])
 
 
@@ -80,7 +80,7 @@ def test_an_unreadable_folder_is_named(write, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(DataError, match="cannot read the folder .*: Permission denied"):
+    with pytest.raises(DataError, match=r"cannot read the folder .*: Permission denied"):
         expand([tmp_path])
 
 

@@ -110,5 +110,5 @@ def test_shares_that_leave_nothing_to_train_on_are_refused():
 
 def test_predicting_the_last_token_implies_windows():
     assert data_kind(DataConfig(objective="last")) == "windows"
-    with pytest.raises(UsageError, match="leave out data.kind=records"):
+    with pytest.raises(UsageError, match=r"leave out data.kind=records"):
         data_kind(DataConfig(objective="last", kind="records"))

@@ -31,6 +31,18 @@ def test_the_table_has_the_scores_of_the_models_one_by_one(records, letters):
     assert row.report == evaluate_ngram(model, held_out, letters, "records")
 
 
+def test_without_orders_only_the_text_itself_is_measured(stream, letters):
+    part = stream([1, 2, 3] * 20)
+    rows = baselines(part, part, letters, "stream", orders=())
+    assert [row.name for row in rows] == ["single letters", "xz"]
+
+
+def test_the_xz_row_reads_no_more_than_it_is_allowed(stream, letters):
+    part = stream([1] * 500 + [2] * 500)
+    row = baselines(part, part, letters, "stream", orders=(), xz_chars=500)[0]
+    assert row.bits_per_char == 0
+
+
 def test_letter_entropy_of_known_texts():
     assert letter_entropy(["aab", "b", ""]) == 1
     assert letter_entropy(["abcdefgh"]) == 3

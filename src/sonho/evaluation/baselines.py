@@ -58,7 +58,8 @@ def baselines(
     rows.append(_timed("xz", lambda: xz_bits_per_char(text)))
     began = time.perf_counter()
     masked = masked_ids(tokenizer, data_kind)
-    models = fit_part(train, orders, tokenizer.vocab_size, masked=masked, max_tokens=max_tokens)
+    vocab_size = tokenizer.vocab_size
+    models = fit_part(train, orders, vocab_size, masked=masked, max_tokens=max_tokens) if orders else {}
     fitted = (time.perf_counter() - began) / max(len(models), 1)
     for order, model in sorted(models.items()):
         began = time.perf_counter()

@@ -137,8 +137,8 @@ def split_chunks(chunks: Iterable[str]) -> Iterator[list[str]]:
 def count_words(texts: Iterable[list[str]]) -> dict[str, int]:
     """How often each token occurs, in order of first appearance.
 
-    Of more than two million distinct tokens the rarest are forgotten as it goes, which bounds the memory
-    and cannot touch the words that a vocabulary keeps.
+    Of more than two million distinct tokens the rarer half is forgotten as it goes, which bounds the memory;
+    a token that comes back is counted anew, so that only rare ones are counted too low.
     """
     counts: Counter[str] = Counter()
     for tokens in texts:
