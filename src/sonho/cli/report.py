@@ -52,4 +52,8 @@ def print_table(console: Console, what: str, report: Report, baselines: Mapping[
         )
     )
     if report.num_unknown:
-        console.print(Text(f"{report.num_unknown:,} characters are unknown to the model and were left out"))
+        share = 100 * report.num_unknown / report.num_tokens
+        console.print(Text(f"{share:.2f} % of the tokens are <unk>: their spelling is not in the figures"))
+    if report.left_out:
+        shown = " ".join(repr(symbol)[1:-1] for symbol in report.left_out[:20])
+        console.print(Text(f"Left out of the figures, since the model does not know them: {shown}"))

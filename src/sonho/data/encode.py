@@ -146,7 +146,7 @@ class _Arrays:
     """Arrays joined end to end, in memory or in files."""
 
     def __init__(self, dtype: np.dtype, folder: Path | None, name: str, *, one_file: bool = False) -> None:
-        self.dtype = dtype
+        self.dtype, self.one_file = dtype, one_file
         self.pieces: list[np.ndarray] = []
         self.writer: ShardWriter | None = None
         if folder is not None:
@@ -161,7 +161,7 @@ class _Arrays:
     def finish(self) -> TokenStore:
         if self.writer is not None:
             return ShardStore(self.writer.folder, self.writer.finish(), self.dtype)
-        return MemoryStore(np.concatenate([np.zeros(0, self.dtype), *self.pieces]))
+        return MemoryStore(np.concatenate([np.zeros(0, self.dtype), *self.pieces]), one_file=self.one_file)
 
     def abandon(self) -> None:
         if self.writer is not None:

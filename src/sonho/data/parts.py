@@ -34,15 +34,16 @@ class TokenStore(Protocol):
 
 
 class MemoryStore:
-    """Ids in one array."""
+    """Ids in one array; `one_file` has them hashed as `ShardWriter` does under that name."""
 
-    def __init__(self, tokens: np.ndarray) -> None:
+    def __init__(self, tokens: np.ndarray, *, one_file: bool = False) -> None:
         self.tokens = tokens  # (L,)
         self.dtype = tokens.dtype
+        self._one_file = one_file
 
     @cached_property
     def digest(self) -> str:
-        return _digest(self.tokens)
+        return _digest(self.tokens, max(self.tokens.nbytes, self.dtype.itemsize) if self._one_file else PIECE_BYTES)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -87,9 +88,9 @@ def part_digest(tokens: str, offsets: str | None) -> str:
     return hashlib.sha256(f"{tokens} {offsets or ''}".encode()).hexdigest()
 
 
-def _digest(tokens: np.ndarray) -> str:
+def _digest(tokens: np.ndarray, piece_bytes: int) -> str:
     whole = hashlib.sha256()
-    step = PIECE_BYTES // tokens.dtype.itemsize
+    step = piece_bytes // tokens.dtype.itemsize
     for start in range(0, len(tokens), step):
         piece = np.ascontiguousarray(tokens[start : start + step], dtype=tokens.dtype.newbyteorder("<"))
         whole.update(hashlib.sha256(piece.data).digest())

@@ -118,14 +118,17 @@ class Scorer:
     ) -> Iterator[LineScore]:
         """The surprise of every line, in order, as they come.
 
-        A line is flagged where its bits per character exceed `threshold`. Line endings are ignored: a
+        With a `threshold`, a line is flagged where its bits per character exceed it, or where it has a
+        symbol that the model has never seen. Line endings are ignored: a
         stream's line ends with a newline, a record with `<eos>`. Empty records are left out.
         """
         numbered = ((number, line.rstrip("\r\n")) for number, line in enumerate(lines, start=1))
         scored = self._record_lines(numbered, unknown) if self._records else self._stream_lines(numbered, unknown)
         for number, line, bits, num_chars in scored:
-            flagged = threshold is not None and num_chars > 0 and bits / num_chars > threshold
-            yield LineScore(number, line, bits, num_chars, flagged, tuple(self._tokenizer.unknown_in(line)))
+            unseen = tuple(self._tokenizer.unknown_in(line))
+            surprising = num_chars > 0 and threshold is not None and bits / num_chars > threshold
+            flagged = threshold is not None and (surprising or bool(unseen))
+            yield LineScore(number, line, bits, num_chars, flagged, unseen)
 
     def _stream_lines(
         self, lines: Iterable[tuple[int, str]], unknown: UnknownPolicy

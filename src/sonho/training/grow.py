@@ -25,7 +25,7 @@ def grown_model(start: ModelFile, paths: Sequence[str], config: DataConfig) -> M
     if "-" in paths:
         raise UsageError("--init reads the text twice, so it cannot come from standard input; give a file")
     chunks = iter_records(paths, config) if config.kind == "records" else iter_text(paths, config)
-    tokenizer, origin = grow(start.tokenizer, chunks)
+    tokenizer, origin = grow(start.tokenizer, chunks, config)
     arrays = remap_symbols(start.arrays, origin, one_hot=not start.model.embedding_dim)
     return dataclasses.replace(start, tokenizer=tokenizer, arrays=arrays)
 

@@ -30,11 +30,11 @@ def validation_report(
         for block in scoring_blocks(part, data_kind, window, stride, tokenizer.eos_id, limit=limit):
             if block.fresh:
                 state = model.initial_state(block.inputs.shape[0])
-            logits, state = model(torch.from_numpy(block.inputs), state, last_only=window > 0)
-            seen = block.targets[:, -1:] if window > 0 else block.targets  # (N, T)
+            logits, state = model(torch.from_numpy(block.inputs), state, last_only=block.last_only)
+            seen = block.targets[:, -1:] if block.last_only else block.targets  # (N, T)
             targets = torch.from_numpy(seen)
             # Summed in float64: a hundred thousand float32 terms would lose the fifth digit.
             losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
             correct = int((logits.argmax(-1) == targets).sum())
             tally.add(float(losses.double().sum()), correct, seen)
-    return tally.report()
+    return tally.report(left_out=part.unknown)
