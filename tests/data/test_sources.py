@@ -47,6 +47,14 @@ def test_a_csv_as_one_text_has_a_row_a_line(write):
     assert text(write("t.csv", "title\none\ntwo\n")) == "one\ntwo\n"
 
 
+def test_a_long_table_as_one_text_comes_in_pieces(write, monkeypatch):
+    monkeypatch.setattr("sonho.data.sources.CHUNK_CHARS", 30)
+    path = write("t.csv", "title\n" + "".join(f"row {n}\n" for n in range(50)))
+    pieces = list(iter_text([path], DataConfig()))
+    assert len(pieces) > 5
+    assert "".join(pieces) == "".join(f"row {n}\n" for n in range(50))
+
+
 def test_columns_given_as_numbers_mean_that_there_is_no_header(write):
     path = write("t.csv", '"3","Dollar Falls"\n"1","Judge"\n')
     assert records(path, columns=["2"]) == ["Dollar Falls", "Judge"]

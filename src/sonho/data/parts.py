@@ -56,7 +56,7 @@ class MemoryStore:
         return self.tokens.take(places, mode="clip")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One split, tokenised."""
 

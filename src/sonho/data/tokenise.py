@@ -20,7 +20,7 @@ from sonho.text.tokenizer import Tokenizer
 LEAST_TOKENS = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
     """A text as token ids, split."""
 
