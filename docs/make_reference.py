@@ -36,17 +36,9 @@ def commands_page() -> str:
         with click.Context(sonho_command, info_name="sonho") as parent:
             command = sonho_command.get_command(parent, name)
             assert command is not None
-            with click.Context(
-                command, info_name=name, parent=parent, terminal_width=100, max_content_width=100
-            ) as ctx:
-                lines += [
-                    f"## sonho {name}",
-                    "",
-                    "```text",
-                    re.sub(r" +$", "", command.get_help(ctx), flags=re.M),
-                    "```",
-                    "",
-                ]
+        with click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100) as own:
+            text = re.sub(r" +$", "", command.get_help(own), flags=re.M)
+        lines += [f"## sonho {name}", "", "```text", text, "```", ""]
     lines += ["## Exit codes", "", "| code | meaning |", "|---|---|"]
     for code, meaning in (
         (0, "done"),

@@ -99,11 +99,11 @@ class TrainingConfig:
     optimizer: Literal["muon", "adamw", "rmsprop", "sgd"] = _help(
         "muon", "muon for the layers' matrices with adamw for the rest, or one for all"
     )
-    learning_rate: Annotated[float, Ge(0)] = _help(
-        0.0, "peak rate; 0 = muon 0.012, adamw 0.004, rmsprop 0.002, sgd 1.0"
-    )
+    learning_rate: Annotated[float, Ge(0)] = _help(0.0, "peak rate; 0 = muon 0.02, adamw 0.004, rmsprop 0.002, sgd 1.0")
     momentum: Annotated[float, Ge(0), Lt(1)] = _help(0.95, "of muon and sgd")
-    weight_decay: Annotated[float, Ge(0)] = _help(0.01, "decoupled decay of the matrices, times the rate")
+    weight_decay: Annotated[float, Ge(0)] = _help(
+        0.1, "decoupled decay of the matrices, times the rate; of muon and adamw"
+    )
     schedule: Literal["linear", "cosine", "constant"] = _help("linear", "how the rate falls after the warm-up")
     warmup: Annotated[float, Ge(0), Lt(1)] = _help(0.02, "share of the run in which the rate rises from 0")
     clip_norm: Annotated[float, Ge(0)] = _help(1.0, "gradients are scaled down to this global norm; 0 = never")

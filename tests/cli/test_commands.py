@@ -143,7 +143,7 @@ def test_prepared_shards_train_like_the_text(sonho, text_file, stream_run, tmp_p
     shards = tmp_path / "shards"
     assert sonho("prepare", text_file, "-o", shards)[0] == 0
     assert sonho("prepare", "-o", shards, "--verify")[0] == 0
-    code, out, err = sonho("train", shards, "-o", tmp_path / "run", "--steps", 200, "--quiet", *TINY)
+    code, _, err = sonho("train", shards, "-o", tmp_path / "run", "--steps", 200, "--quiet", *TINY)
     assert (code, err) == (0, [])
     lines = [(folder / "metrics.jsonl").read_text().splitlines()[-1] for folder in (stream_run, tmp_path / "run")]
     assert len({json.loads(line)["validation_loss"] for line in lines}) == 1

@@ -164,6 +164,15 @@ def test_records_of_like_length_share_batches_in_a_shuffled_order(records_part):
     assert abs(np.corrcoef(longest[:-1], longest[1:])[0, 1]) < 0.15
 
 
+def test_a_record_meets_other_company_in_every_epoch(records_part):
+    batches = RecordBatches(records_part([3] * 2000, EOS), 5, 0, EOS, 0)
+    first_blocks = [
+        np.concatenate([batches.batch(epoch, index).targets[:, 0] for index in range(64)]) for epoch in (0, 1)
+    ]
+    shared = len(np.intersect1d(*first_blocks))
+    assert 20 < shared < 90  # of 320, by chance 51
+
+
 def test_fewer_records_than_a_batch_make_one_and_say_so(records_part):
     batches = RecordBatches(records_part([4, 5, 6], EOS), 64, 0, EOS, 0)
     assert batches.batch(0, 0).inputs.shape == (3, 6)

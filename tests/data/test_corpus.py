@@ -61,6 +61,13 @@ def test_letters_seen_only_in_a_test_share_are_unknown_and_said_so(write):
     assert "test: symbols that the vocabulary lacks were left out: 't'" in corpus.notes
 
 
+def test_letters_seen_only_in_test_records_are_unknown_too(write):
+    # Every record has a letter of its own, so those of the test share are known to nobody.
+    corpus = build(write("a.txt", "\n".join(chr(0x4E00 + n) for n in range(50))), kind="records", test="0.2")
+    assert len(corpus.test.unknown) == 10
+    assert corpus.tokenizer.vocab_size == 40 + 2
+
+
 def test_records_keep_their_line_whole_and_end_it(write, texts_of):
     names = [f"name {n}" for n in range(100)]
     corpus = build(write("a.txt", "\r\n".join(names)), kind="records", test="0.2")

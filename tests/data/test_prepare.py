@@ -218,6 +218,14 @@ def test_prepared_records_cannot_be_read_as_one_text(prepared):
         build_corpus([prepared], DataConfig(), seed=0)
 
 
+def test_data_prepared_as_one_text_can_be_read_as_windows(source, tmp_path):
+    prepare([source], DataConfig(), seed=0, folder=tmp_path / "p")
+    config = DataConfig(objective="last")
+    corpus = build_corpus([tmp_path / "p"], config, seed=0)
+    assert corpus.kind == "windows"
+    assert corpus.digest == build_corpus([source], config, seed=0).digest
+
+
 def test_settings_of_a_prepared_folder_hold_and_are_said(source, tmp_path):
     prepare([source], DataConfig(lowercase=True), seed=0, folder=tmp_path / "p")
     notes = build_corpus([tmp_path / "p"], DataConfig(), seed=0).notes

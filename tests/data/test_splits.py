@@ -22,6 +22,7 @@ def test_a_stream_is_cut_at_its_tail():
 def test_the_held_out_tail_of_a_small_text_is_as_long_as_a_window_but_no_more_than_a_fifth():
     assert stream_sizes(400, Shares(0.1, 0), least=64) == {"train": 336, "validation": 64, "test": 0}
     assert stream_sizes(200, Shares(0.1, 0), least=64) == {"train": 160, "validation": 40, "test": 0}
+    assert stream_sizes(200, Shares(0, 0.05), least=30) == {"train": 170, "validation": 0, "test": 30}
     assert stream_sizes(200, Shares(0, 0), least=64) == {"train": 200, "validation": 0, "test": 0}
 
 

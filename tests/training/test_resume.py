@@ -112,7 +112,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_as_another(tmp_path):
     before = outcome(tmp_path / "run")
     with pytest.raises(UsageError, match="already holds a run; go on with --resume"):
         train([str(text)], tmp_path / "run", settings)
-    with pytest.raises(UsageError, match="model.hidden_size was 8 and cannot become 9"):
+    with pytest.raises(UsageError, match=r"model\.hidden_size was 8 and cannot become 9"):
         train([str(text)], tmp_path / "run", {"model": {"hidden_size": 9}}, resume=True)
     text.write_text(TEXT[:3990] + "different!")
     with pytest.raises(UsageError, match="is not the one that this run was trained on"):

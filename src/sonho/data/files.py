@@ -152,7 +152,7 @@ def _looks_like_text(path: Path) -> bool:
 
 def _spool(source: Any, name: str) -> Path:
     """Copy a pipe to a temporary file that lives as long as the process."""
-    if False:
+    if source in _spooled:
         return _spooled[source]
     folder = scratch_folder()
     copy = folder / ("pipe" + "".join(Path(name).suffixes))

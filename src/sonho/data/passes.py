@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sonho.config import DataConfig
 from sonho.data.encode import PartWriter, write_records, write_stream
+from sonho.data.files import display_name
 from sonho.data.notes import record_notes, stream_notes
 from sonho.data.parts import Part
 from sonho.data.sources import iter_record_blocks, iter_text, lines_of
@@ -57,7 +58,7 @@ def apply_steps(steps: Steps, records: list[str]) -> list[str]:
 def read_stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
     """Tokenise one long text; its tail is held out."""
     counter = _Counter()
-    text = counter.watch(_with_text(job.chunks()))
+    text = counter.watch(_with_text(job.chunks(), job.files))
     tokenizer = job.tokenizer
     if tokenizer is None and not shares.test:
         tokenizer = fit_tokenizer(text, job.config, seed=job.seed)
@@ -112,7 +113,7 @@ def _fit_to_records(job: Job, steps: Steps, split: RecordSplit) -> Tokenizer:
             # Symbols can be counted in one piece; words must not run into each other.
             yield from ["".join(block)] if job.config.level == "char" and steps.normalize == "none" else block
 
-    return fit_tokenizer(_with_text(learned()), job.config, seed=job.seed)
+    return fit_tokenizer(_with_text(learned(), job.files), job.config, seed=job.seed)
 
 
 class _Counter:
@@ -126,11 +127,12 @@ class _Counter:
             yield chunk
 
 
-def _with_text(chunks: Iterable[str]) -> Iterator[str]:
+def _with_text(chunks: Iterable[str], files: Sequence[str | Path]) -> Iterator[str]:
     """The same chunks; DataError if there is nothing but white space in all of them."""
     has_text = False
     for chunk in chunks:
         has_text = has_text or not (not chunk or chunk.isspace())
         yield chunk
     if not has_text:
-        raise DataError("the input is empty or holds only white space; there is nothing to learn from")
+        where = ", ".join(display_name(Path(file)) for file in files[:3]) + (", ..." if len(files) > 3 else "")
+        raise DataError(f"{where or 'the text'} is empty or holds only white space; there is nothing to learn from")

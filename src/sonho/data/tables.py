@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -31,13 +32,9 @@ def read_table(path: Path, config: DataConfig, delimiter: str) -> Iterator[list[
         return
     where = display_name(path)
     named = config.columns or [default_column(first, where, ", or its number (2) if the first row is no header")]
-    if all(name.isdecimal() for name in named):
-        wanted = [int(name) - 1 for name in named]
-        if min(wanted) < 0:
-            raise DataError(f"{where} has no column 0; columns are counted from 1")
+    wanted, has_header = find_columns(named, first, where)
+    if not has_header:
         rows = chain([(line, first)], rows)
-    else:
-        wanted = [find_column(name, first, where) for name in named]
     for line, row in rows:
         if len(row) <= max(wanted):
             raise DataError(
@@ -45,6 +42,28 @@ def read_table(path: Path, config: DataConfig, delimiter: str) -> Iterator[list[
                 f"but column {max(wanted) + 1} is wanted; mend the row or read other columns"
             )
         yield [row[index] for index in wanted]
+
+
+def find_columns(named: Sequence[str], first: Sequence[str], where: str) -> tuple[list[int], bool]:
+    """Positions of the columns, and whether the first row is a header that names them.
+
+    A column is a name, or a number counted from 1 where there is no header; `title|2` is the name where the
+    first row has it, in any case, else the number.
+
+    >>> find_columns(["title|2"], ["Class", "Title"], "a.csv"), find_columns(["title|2"], ["4", "Oil falls"], "a.csv")
+    (([1], True), ([1], False))
+    """
+    pairs = [(name, "") if not re.fullmatch(r".+\|\d+", name) else name.rsplit("|", 1) for name in named]
+    lowered = [cell.strip().lower() for cell in first]
+    if all(number and name.lower() not in lowered for name, number in pairs):
+        pairs = [(number, "") for _, number in pairs]
+    if all(name.isdecimal() for name, _ in pairs):
+        wanted = [int(name) - 1 for name, _ in pairs]
+        if min(wanted) < 0:
+            raise DataError(f"{where} has no column 0; columns are counted from 1")
+        return wanted, False
+    spelled = [first[lowered.index(n.lower())] if number and n.lower() in lowered else n for n, number in pairs]
+    return [find_column(name, first, where) for name in spelled], True
 
 
 def find_column(name: str, known: Sequence[str], where: str, setting: str = "column") -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class ByteTokenizer(Tokenizer):
     level: Level = "byte"
 
     def __init__(self, steps: Steps) -> None:
-        self.steps = steps
+        self.steps = replace(steps, raw_bytes=True)
         self.vocab_size = 258
         self.unk_id = None
 
@@ -69,7 +70,7 @@ class ByteTokenizer(Tokenizer):
         return cls(Steps.from_json(values["steps"]))
 
     def _shifted(self, text: str) -> np.ndarray:
-        ids = np.frombuffer(text.encode("utf-8"), np.uint8).astype(self.dtype)
+        ids = np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8).astype(self.dtype)
         ids += self.dtype.type(1)
         return ids
 

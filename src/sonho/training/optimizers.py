@@ -16,7 +16,7 @@ from sonho.config import TrainingConfig
 from sonho.nn.causal_conv import CausalConv
 from sonho.nn.recurrent import Recurrent
 
-DEFAULT_RATES = {"muon": 0.012, "adamw": 0.004, "rmsprop": 0.002, "sgd": 1.0}
+DEFAULT_RATES = {"muon": 0.02, "adamw": 0.004, "rmsprop": 0.002, "sgd": 1.0}
 # Newton-Schulz steps and coefficients of Jordan et al. 2024: fast to about 1, not exact.
 NEWTON_SCHULZ_STEPS = 5
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)

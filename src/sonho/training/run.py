@@ -17,7 +17,7 @@ import torch
 
 import sonho
 from sonho.config import Config, DataConfig, build_config, to_dict
-from sonho.data.batches import Batches, make_batches
+from sonho.data.batches import Batches, WindowBatches, make_batches
 from sonho.data.corpus import Corpus, build_corpus
 from sonho.decoding.model import Model
 from sonho.errors import UsageError
@@ -175,19 +175,18 @@ class _Run:
         self.folder, self.paths, self.config, self.corpus, self.say = folder, paths, config, corpus, say
         self.plan_text, self.checkpoint = plan_text, checkpoint
         self.tokenizer: Tokenizer = corpus.tokenizer
-        self.data_kind = corpus.kind
-        self.window = 0
-        if config.data.kind == "windows":
+        self.batches: Batches = make_batches(corpus.train, self.tokenizer, config.data, config.training.seed)
+        self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
+        self.data_kind, self.window = corpus.kind, 0
+        if isinstance(self.batches, WindowBatches):
             # Predicting every position of a window is scored and used like a stream.
             last = config.data.objective == "last"
-            self.data_kind, self.window = ("windows", config.data.window) if last else ("stream", 0)
+            self.data_kind, self.window = ("windows", self.batches.window) if last else ("stream", 0)
         self.masked = masked_ids(self.tokenizer, self.data_kind)
         torch.manual_seed(config.training.seed)
         self.model = LanguageModel(config.model, self.tokenizer.vocab_size, self.masked)
         if start is not None:
             load_arrays(self.model, start.arrays)
-        self.batches: Batches = make_batches(corpus.train, self.tokenizer, config.data, config.training.seed)
-        self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
         if checkpoint is None:
             self.baselines = self._baselines()
         else:
