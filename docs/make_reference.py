@@ -33,7 +33,7 @@ def commands_page() -> str:
     """The help text of every command."""
     lines = ["# Commands", "", "Written by `make docs` from `--help`.", ""]
     for name in COMMANDS:
-        with click.Context(sonho_command, info_name="sonho") as parent:
+        with click.Context(sonho_command, info_name="sonho", help_option_names=["-h", "--help"]) as parent:
             command = sonho_command.get_command(parent, name)
             assert command is not None
         with click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100) as own:

@@ -101,9 +101,7 @@ class TrainingConfig:
     )
     learning_rate: Annotated[float, Ge(0)] = _help(0.0, "peak rate; 0 = muon 0.02, adamw 0.004, rmsprop 0.002, sgd 1.0")
     momentum: Annotated[float, Ge(0), Lt(1)] = _help(0.95, "of muon and sgd")
-    weight_decay: Annotated[float, Ge(0)] = _help(
-        0.1, "decoupled decay of the matrices, times the rate; of muon and adamw"
-    )
+    weight_decay: Annotated[float, Ge(0)] = _help(0.1, "of muon and adamw: decay of the matrices, times the rate")
     schedule: Literal["linear", "cosine", "constant"] = _help("linear", "how the rate falls after the warm-up")
     warmup: Annotated[float, Ge(0), Lt(1)] = _help(0.02, "share of the run in which the rate rises from 0")
     clip_norm: Annotated[float, Ge(0)] = _help(1.0, "gradients are scaled down to this global norm; 0 = never")
@@ -135,8 +133,9 @@ class SamplingConfig:
     top_p: Annotated[float, Gt(0), Le(1)] = _help(1.0, "draw from the likeliest that hold this share")
     min_p: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "leave out those below this share of the likeliest")
     repetition_penalty: Annotated[float, Gt(0)] = _help(1.0, "above 1 discourages symbols already there")
-    gallery: bool = _help(False, "after training, every prompt at every temperature, 300 symbols each")
-    gallery_tokens: Annotated[int, Ge(1)] = _help(300, "length of the texts in the gallery")
+    gallery_prompts: list[str] = _help([], "after training, texts from each of these at each gallery temperature")
+    gallery_temperatures: list[Annotated[float, Ge(0)]] = _help([0.5, 0.8, 1.0], "of the gallery")
+    gallery_tokens: Annotated[int, Ge(1)] = _help(300, "longest text of the gallery")
 
 
 @dataclass

@@ -114,7 +114,7 @@ def test_a_text_of_200_characters_trains_and_says_what_it_gave_up(write):
     corpus = build(write("a.txt", PROSE[:200]))
     assert corpus.notes == [
         "200 characters: 160 train, 40 validation; the tail is held out",
-        f"{corpus.tokenizer.vocab_size} tokens in the vocabulary, level char",
+        f"{corpus.tokenizer.vocab_size} ids in the vocabulary (<pad> and <eos> included), level char",
         "160 tokens are too few for batches of 64 texts x 64 steps: the batches are 3 x 40",
     ]
     assert make_batches(corpus.train, corpus.tokenizer, DataConfig(), 0).batch(0, 0).num_tokens == 120
@@ -129,7 +129,7 @@ def test_nothing_to_learn_from_is_bad_data(write, level, kind, content):
 
 
 def test_the_errors_for_too_little_text_say_how_little(write):
-    with pytest.raises(DataError, match="the input is empty or holds only white space"):
+    with pytest.raises(DataError, match=r"a\.txt is empty or holds only white space"):
         build(write("a.txt", "\n \n"))
     with pytest.raises(DataError, match="the text has only 9 tokens; at least 20 are needed"):
         build(write("a.txt", "too short"))

@@ -21,7 +21,7 @@ from sonho.errors import UsageError
     "temperatures",
     multiple=True,
     type=float,
-    help="0 = the likeliest, 1 = as learned, above = wilder; given again makes a gallery [default: 0.8, or the model's]",
+    help="0 = the likeliest, 1 = as learned, above = wilder; more than one: a gallery [default: the model's, or 0.8]",
 )
 @click.option("--temperature-end", type=float, help="move the temperature in a line to this one")
 @click.option("-m", "--max-tokens", type=int, help="longest text [default: 200, or the model's]")

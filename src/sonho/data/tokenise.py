@@ -46,7 +46,7 @@ def tokenise(job: Job) -> Corpus:
     if shares.test_file:
         test_job = Job([shares.test_file], job.config, tokenizer=tokenizer, folder=job.folder)
         parts["test"] = encode_whole(test_job, "test")
-    notes.append(f"{tokenizer.vocab_size:,} tokens in the vocabulary, level {tokenizer.level}")
+    notes.append(f"{tokenizer.vocab_size:,} ids in the vocabulary (<pad> and <eos> included), level {tokenizer.level}")
     notes += [note for name, part in parts.items() for note in part_notes(name, part, job.config)]
     # One token of text predicts nothing, so it cannot judge.
     usable = {name: part for name, part in parts.items() if part.num_predicted}

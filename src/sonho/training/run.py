@@ -7,6 +7,7 @@ samples.jsonl and, for large texts, the tokens in data/.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 import sonho
-from sonho.config import Config, DataConfig, build_config, to_dict
+from sonho.config import Config, SamplingConfig, build_config, to_dict
 from sonho.data.batches import Batches, WindowBatches, make_batches
 from sonho.data.corpus import Corpus, build_corpus
 from sonho.decoding.model import Model
@@ -53,7 +54,7 @@ RESUMABLE = {
         "checkpoint_every",
         "checkpoint_seconds",
     },
-    "sampling": {"prompts", "temperatures", "max_tokens", "gallery", "gallery_tokens"},
+    "sampling": set(to_dict(SamplingConfig())),
 }
 
 
@@ -187,6 +188,7 @@ class _Run:
         self.model = LanguageModel(config.model, self.tokenizer.vocab_size, self.masked)
         if start is not None:
             load_arrays(self.model, start.arrays)
+        say(f"The network has {sum(p.numel() for p in self.model.parameters()):,} parameters")
         if checkpoint is None:
             self.baselines = self._baselines()
         else:
@@ -223,9 +225,8 @@ class _Run:
             result.finished, result.seconds = trainer.finished, trainer.counters.seconds
             if trainer.finished:
                 self._measure(result)
-                if self.config.sampling.gallery:
-                    for text in self.gallery():
-                        trainer.tell("on_sample", {"step": trainer.counters.step, **text})
+                for text in self.gallery():
+                    trainer.tell("on_sample", {"step": trainer.counters.step, **text})
         finally:
             trainer.tell("on_end")
         return result
@@ -298,15 +299,17 @@ class _Run:
         yield from self._texts(sampling.prompts, sampling.temperatures, sampling.max_tokens)
 
     def gallery(self) -> Iterator[dict[str, Any]]:
-        """Every prompt at every temperature, at length, from the kept model."""
+        """Every gallery prompt at every gallery temperature, at length, from the kept model."""
         sampling = self.config.sampling
-        yield from self._texts(sampling.prompts, sampling.temperatures, sampling.gallery_tokens)
+        yield from self._texts(sampling.gallery_prompts, sampling.gallery_temperatures, sampling.gallery_tokens)
 
     def _texts(
         self, prompts: Sequence[str], temperatures: Sequence[float], max_tokens: int
     ) -> Iterator[dict[str, Any]]:
         sampling = self.config.sampling
         model = Model(self.snapshot())
+        # Each text has a seed of its own: with one for all, the texts of a gallery fall into step.
+        seeds = itertools.count(self.config.training.seed + 1000 * self.trainer.counters.step)
         for temperature in temperatures:
             for prompt in prompts:
                 made = model.generate(
@@ -317,7 +320,7 @@ class _Run:
                     top_p=sampling.top_p,
                     min_p=sampling.min_p,
                     repetition_penalty=sampling.repetition_penalty,
-                    seed=self.config.training.seed + self.trainer.counters.step,
+                    seed=next(seeds) % 2**63,
                 )
                 yield {"prompt": prompt, "temperature": temperature, "text": made.text}
 
@@ -364,6 +367,3 @@ def default_output(paths: Sequence[str]) -> Path:
         number += 1
         folder = Path("runs") / f"{name}-{number}"
     return folder
-
-
-__all__ = ["DataConfig", "Result", "default_output", "train"]
