@@ -70,8 +70,12 @@ def train(
     return run([paths] if isinstance(paths, str) else list(paths), Path(output), sections, resume=resume, init=init)
 
 
-def evaluate(model: str | PathLike[str], texts: str | Sequence[str], *, limit: int = 0, **data: Any) -> Report:
-    """Bits per character and more of a model on held-out files. `data` are settings such as columns."""
+def evaluate(model: str | PathLike[str], texts: str | Sequence[str], *, limit: int = 1_000_000, **data: Any) -> Report:
+    """Bits per character and more of a model on held-out files.
+
+    Of a text longer than `limit` tokens about so many are scored, spread evenly; 0 is all. `data` are
+    settings such as columns.
+    """
     names = [texts] if isinstance(texts, str) else list(texts)
     return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit).report
 

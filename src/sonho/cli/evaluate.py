@@ -16,7 +16,13 @@ from sonho.cli.options import flag_settings, setting_flags
 @setting_flags("--columns", "--field", "--errors")
 @click.option("--no-baselines", is_flag=True, help="leave out the n-grams, single letters and xz")
 @click.option("--train-text", multiple=True, metavar="FILE", help="fit the n-gram baselines on this text")
-@click.option("--limit", type=click.IntRange(min=0), default=0, help="score at most about this many tokens")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=1_000_000,
+    show_default=True,
+    help="of a longer text score about this many tokens, spread evenly; 0 = all",
+)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def command(
     model: str,

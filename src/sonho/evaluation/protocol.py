@@ -28,6 +28,7 @@ COLUMN_TOKENS = 2048  # a column is about this long, up to MOST_COLUMNS of them
 MOST_COLUMNS = 64
 WARM_UP = 256  # inputs read before a column's first target, so that it is predicted in context
 BLOCK_STEPS = 256
+MOST_TOKENS = 1_000_000  # of a longer text this many are scored, spread evenly, unless more are asked for
 RECORD_ROWS = 64
 WINDOW_ROWS = 512
 BLOCK_LOGITS = 2**22  # logits that a block may ask for: 16 MB

@@ -11,6 +11,7 @@ from sonho.data.corpus import Corpus
 from sonho.evaluation.evaluate import evaluate_ngram
 from sonho.evaluation.kneser_ney import fit_part
 from sonho.evaluation.metrics import Report
+from sonho.evaluation.protocol import MOST_TOKENS
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, save_model_file
 from sonho.text import masked_ids
 
@@ -24,7 +25,7 @@ def count_ngrams(folder: Path, config: Config, corpus: Corpus) -> tuple[float, R
     order = config.model.order
     model = fit_part(corpus.train, [order], tokenizer.vocab_size, masked=masked)[order]
     reports = [
-        None if part is None else evaluate_ngram(model, part, tokenizer, kind)
+        None if part is None else evaluate_ngram(model, part, tokenizer, kind, limit=MOST_TOKENS)
         for part in (corpus.validation, corpus.test)
     ]
     record = {

@@ -24,6 +24,7 @@ from sonho.decoding.model import Model
 from sonho.errors import UsageError
 from sonho.evaluation.baselines import Baseline, baselines
 from sonho.evaluation.metrics import Report
+from sonho.evaluation.protocol import MOST_TOKENS
 from sonho.models.language_model import LanguageModel, load_arrays, to_arrays
 from sonho.storage.durable import folder_lock, make_folder
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file, save_model_file
@@ -343,7 +344,7 @@ class _Run:
         load_arrays(self.model, kept.arrays)
         for name, part in (("validation", self.corpus.validation), ("test", self.corpus.test)):
             if part is not None:
-                report = self._report(part)
+                report = self._report(part, MOST_TOKENS)
                 setattr(result, name, report)
                 kept.record[f"{name}_loss"] = report.loss
                 kept.record[f"{name}_bits_per_char"] = report.bits_per_char
