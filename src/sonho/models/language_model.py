@@ -57,14 +57,11 @@ class LanguageModel(nn.Module):
         `tokens` is (N, T) integers; `lengths` (N,) are the positions of each row that count.
         """
         config = self.config
-        hidden = tokens if self.embedding is None else self.embedding(tokens)
-        if config.dropout_input and self.training:
-            if self.embedding is None:
-                hidden = F.one_hot(tokens, self.vocab_size).to(self.mask.dtype)
-            hidden = drop(hidden, config.dropout_input, config.dropout_kind, self.training)
+        hidden, tables = self._inputs(tokens)
         new_state = []
         for layer, layer_state in zip(self._layers(), state, strict=True):
-            hidden, after = layer(hidden, layer_state, lengths)
+            hidden, after = layer(hidden, layer_state, lengths, *tables)
+            tables = ()
             if hasattr(layer, "norm"):
                 hidden = layer.norm(hidden)
             hidden = drop(hidden, config.dropout, config.dropout_kind, self.training)
@@ -72,6 +69,21 @@ class LanguageModel(nn.Module):
         if last_only:
             hidden = hidden[:, -1:]
         return F.linear(hidden, self.output_weight(), self.output.bias + self.mask), tuple(new_state)
+
+    def _inputs(self, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What the first layer is fed: ids wherever it can look them up itself, beside their embedding if any."""
+        config = self.config
+        if config.dropout_input and self.training:
+            if self.embedding is None:
+                vectors = F.one_hot(tokens, self.vocab_size).to(self.mask.dtype)
+            else:
+                vectors = self.embedding(tokens)
+            return drop(vectors, config.dropout_input, config.dropout_kind, self.training), ()
+        if self.embedding is None:
+            return tokens, ()
+        if isinstance(self.layers[0], Recurrent):
+            return tokens, (self.embedding.weight,)
+        return self.embedding(tokens), ()
 
     def output_weight(self) -> Tensor:
         """The (V, H) matrix of the output layer, which may be the embedding's."""

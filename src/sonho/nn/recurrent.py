@@ -2,9 +2,8 @@
 
 Shapes: N batch, T time, D input, H hidden, V vocabulary, G gates.
 
-`library` runs PyTorch's fused layers, `reference` the readable cells one step at a time. Both take
-the same weights and give the same numbers; SONHO_ENGINE chooses, and a faster engine is one more
-entry in `ENGINES`.
+`native` runs the compiled kernels, `library` PyTorch's fused layers, `reference` the readable cells
+one step at a time. All take the same weights and give the same numbers; SONHO_ENGINE chooses.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from torch import Tensor, nn
 
 from sonho.config import Cell
 from sonho.errors import UsageError
+from sonho.native import library
+from sonho.nn import native_ops
 from sonho.nn.cells import LSTMState, gru_cell, lstm_cell, rnn_cell
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -66,8 +67,13 @@ class Recurrent(nn.Module):
         zeros = self.weight_hh.new_zeros(batch_size, self.hidden_size)
         return LSTMState(zeros, zeros) if self.cell == "lstm" else zeros
 
-    def forward(self, inputs: Tensor, state: LayerState, lengths: Tensor | None = None) -> tuple[Tensor, LayerState]:
+    def forward(
+        self, inputs: Tensor, state: LayerState, lengths: Tensor | None = None, embedding: Tensor | None = None
+    ) -> tuple[Tensor, LayerState]:
         """Run a whole window. Returns outputs (N, T, H) and the state after each row's last step.
+
+        `embedding` (V, D): the ids stand for its rows, not for one-hot vectors. An engine that is
+        given ids can multiply each symbol once, and not once for every time that it occurs.
 
         `lengths` (N,): steps of each row that count. Outputs past a row's length are zero and its
         state is the one after `lengths[n]` steps; what stands in the padding changes nothing.
@@ -75,16 +81,23 @@ class Recurrent(nn.Module):
         weight_hh: Tensor = self.weight_hh
         if self.training and self.weight_drop:
             weight_hh = F.dropout(weight_hh, self.weight_drop)  # one mask for the whole window (DropConnect)
-        return ENGINES[engine_name()](self, inputs, state, weight_hh, lengths)
+        return ENGINES[engine_name()](self, inputs, state, weight_hh, lengths, embedding)
 
 
-Engine = Callable[[Recurrent, Tensor, LayerState, Tensor, Tensor | None], tuple[Tensor, LayerState]]
+Engine = Callable[[Recurrent, Tensor, LayerState, Tensor, Tensor | None, Tensor | None], tuple[Tensor, LayerState]]
 
 
 def run_reference(
-    layer: Recurrent, inputs: Tensor, state: LayerState, weight_hh: Tensor, lengths: Tensor | None
+    layer: Recurrent,
+    inputs: Tensor,
+    state: LayerState,
+    weight_hh: Tensor,
+    lengths: Tensor | None,
+    embedding: Tensor | None = None,
 ) -> tuple[Tensor, LayerState]:
     """The readable twin: the cell, step by step."""
+    if embedding is not None:
+        inputs = F.embedding(inputs, embedding)
     if inputs.is_floating_point():
         gates = F.linear(inputs, layer.weight_ih, layer.bias)  # (N, T, G*H)
     else:
@@ -103,9 +116,16 @@ def run_reference(
 
 
 def run_library(
-    layer: Recurrent, inputs: Tensor, state: LayerState, weight_hh: Tensor, lengths: Tensor | None
+    layer: Recurrent,
+    inputs: Tensor,
+    state: LayerState,
+    weight_hh: Tensor,
+    lengths: Tensor | None,
+    embedding: Tensor | None = None,
 ) -> tuple[Tensor, LayerState]:
     """PyTorch's fused layers (oneDNN for the LSTM)."""
+    if embedding is not None:
+        inputs = F.embedding(inputs, embedding)
     if not inputs.is_floating_point():
         if layer.input_size > DENSE_ONE_HOT:
             return run_reference(layer, inputs, state, weight_hh, lengths)
@@ -129,6 +149,34 @@ def run_library(
         return outputs, LSTMState(h[0], c[0])
     outputs, h = _library_layer(layer)(inputs, first[None], weights, *options)
     return outputs, h[0]
+
+
+def run_native(
+    layer: Recurrent,
+    inputs: Tensor,
+    state: LayerState,
+    weight_hh: Tensor,
+    lengths: Tensor | None,
+    embedding: Tensor | None = None,
+) -> tuple[Tensor, LayerState]:
+    """The compiled kernels: float32 on the CPU; anything else goes to the library."""
+    if weight_hh.dtype != torch.float32 or weight_hh.device.type != "cpu":
+        return run_library(layer, inputs, state, weight_hh, lengths, embedding)
+    if embedding is not None and embedding.shape[0] > inputs.numel():
+        inputs, embedding = F.embedding(inputs, embedding), None  # more symbols than positions: a table costs more
+    ids = None if inputs.is_floating_point() else inputs
+    if ids is None:
+        gates = F.linear(inputs, layer.weight_ih, layer.bias)  # (N, T, G*H)
+    elif embedding is not None:
+        gates = F.linear(embedding, layer.weight_ih, layer.bias)  # (V, G*H)
+    else:
+        gates = layer.weight_ih.T + layer.bias  # (V, G*H)
+    cell = layer.cell if layer.cell != "rnn" else f"rnn_{layer.nonlinearity}"
+    if isinstance(state, LSTMState):
+        outputs, h, c = native_ops.run_window(cell, gates, ids, lengths, weight_hh, state.h, state.c)
+        return outputs, LSTMState(h, c)
+    outputs, h, _ = native_ops.run_window(cell, gates, ids, lengths, weight_hh, state, None)
+    return outputs, h
 
 
 def _run_packed(
@@ -177,12 +225,12 @@ def _keep_finished(new: LayerState, old: LayerState, running: Tensor) -> LayerSt
     return torch.where(running, new, old)
 
 
-ENGINES: dict[str, Engine] = {"library": run_library, "reference": run_reference}
+ENGINES: dict[str, Engine] = {"native": run_native, "library": run_library, "reference": run_reference}
 
 
 def engine_name() -> str:
-    """The engine in force. Raises UsageError for an unknown SONHO_ENGINE."""
-    name = os.environ.get("SONHO_ENGINE", "library")
+    """The engine in force: native where it was built. Raises UsageError for an unknown SONHO_ENGINE."""
+    name = os.environ.get("SONHO_ENGINE") or ("native" if library.available() else "library")
     if name not in ENGINES:
         raise UsageError(f"SONHO_ENGINE={name!r} is unknown; choose one of {', '.join(ENGINES)}")
     return name

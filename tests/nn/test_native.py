@@ -1,0 +1,180 @@
+"""The native engine against the readable cells, taken in float64."""
+
+import pytest
+import torch
+
+from sonho.errors import UsageError
+from sonho.native import library
+from sonho.nn import native_ops
+from sonho.nn.cells import LSTMState
+from sonho.nn.recurrent import Recurrent, run_native, run_reference
+
+pytestmark = pytest.mark.skipif(not library.available(), reason="the kernels were not built")
+
+CELLS = [("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]
+# N, T, D, H: around the tiles of every instruction set, and the smallest of everything.
+SHAPES = [(3, 4, 5, 7), (1, 1, 1, 1), (13, 3, 2, 33), (30, 2, 3, 17), (2, 0, 3, 5), (1, 5, 6, 64), (26, 3, 4, 40)]
+
+
+@pytest.fixture(params=["avx512", "avx2", "baseline"])
+def isa(request):
+    if request.param not in library.isas():
+        pytest.skip(f"this machine has no {request.param}")
+    library.select_isa(request.param)
+    yield request.param
+    library.select_isa(library.isas()[0])
+
+
+def make(cell, nonlinearity, shape, seed=0):
+    batch_size, _, inputs, size = shape
+    torch.manual_seed(seed)
+    layer = Recurrent(cell, inputs, size, nonlinearity=nonlinearity)
+    torch.nn.init.normal_(layer.bias, std=0.1)
+    state = [torch.randn(batch_size, size) for _ in range(2 if cell == "lstm" else 1)]
+    return layer, state
+
+
+def draw_inputs(kind, shape):
+    """Vectors, ids of one-hot vectors, or ids with an embedding."""
+    batch_size, steps, inputs, _ = shape
+    if kind == "vectors":
+        return torch.randn(batch_size, steps, inputs), None
+    if kind == "one_hot":
+        return torch.randint(0, inputs, (batch_size, steps)), None
+    return torch.randint(0, 6, (batch_size, steps)), torch.randn(6, inputs)
+
+
+def run_with_gradients(run, layer, inputs, state, lengths, embedding, weights):
+    """Outputs, last state, and the gradient of every number that went in, for a loss that uses all."""
+    state = [tensor.clone().requires_grad_() for tensor in state]
+    leaves = [*layer.parameters(), *state]
+    for number, tensor in enumerate((inputs, embedding)):
+        if tensor is not None and tensor.is_floating_point():
+            tensor = tensor.clone().requires_grad_()
+            leaves.append(tensor)
+            inputs, embedding = (tensor, embedding) if number == 0 else (inputs, tensor)
+    given = LSTMState(*state) if len(state) == 2 else state[0]
+    outputs, after = run(layer, inputs, given, layer.weight_hh, lengths, embedding)
+    results = [outputs, *(after if isinstance(after, LSTMState) else [after])]
+    loss = sum((result * weight).sum() for result, weight in zip(results, weights, strict=True))
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+    return [*results, *gradients]
+
+
+@pytest.mark.parametrize(("cell", "nonlinearity"), CELLS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", ["vectors", "one_hot", "embedding"])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_outputs_and_gradients_are_those_of_the_readable_cells(isa, cell, nonlinearity, shape, kind, ragged):
+    layer, state = make(cell, nonlinearity, shape)
+    inputs, embedding = draw_inputs(kind, shape)
+    batch_size, steps, _, size = shape
+    lengths = torch.randint(0, steps + 1, (batch_size,)) if ragged else None
+    weights = [torch.randn(batch_size, steps, size)] + [torch.randn(batch_size, size) for _ in state]
+    fast = run_with_gradients(run_native, layer, inputs, state, lengths, embedding, weights)
+
+    def double(tensor):
+        return tensor.double() if tensor is not None and tensor.is_floating_point() else tensor
+
+    exact = run_with_gradients(
+        run_reference, layer.double(), double(inputs), map(double, state), lengths, double(embedding),
+        [weight.double() for weight in weights],
+    )  # fmt: skip
+    for mine, true in zip(fast, exact, strict=True):
+        torch.testing.assert_close(mine.double(), true, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(("cell", "nonlinearity"), CELLS)
+def test_a_row_does_not_depend_on_its_batch_or_on_the_threads(isa, cell, nonlinearity):
+    shape = (29, 5, 6, 37)
+    layer, state = make(cell, nonlinearity, shape)
+    inputs = torch.randint(0, 6, shape[:2])
+    lengths = torch.randint(0, 6, (29,))
+
+    def rows(chosen, threads):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            part = [tensor[chosen] for tensor in state]
+            given = LSTMState(*part) if cell == "lstm" else part[0]
+            return run_native(layer, inputs[chosen], given, layer.weight_hh, lengths[chosen])[0]
+        finally:
+            torch.set_num_threads(before)
+
+    whole = rows(torch.arange(29), 2)
+    for chosen in ([0], [3, 1, 28], list(range(28, -1, -1))):
+        assert torch.equal(rows(torch.tensor(chosen), 1), whole[chosen])
+
+
+def test_the_same_window_gives_the_same_bits():
+    shape = (13, 7, 5, 33)
+    layer, state = make("lstm", "tanh", shape)
+    inputs = torch.randint(0, 5, shape[:2])
+    weights = [torch.randn(13, 7, 33), torch.randn(13, 33), torch.randn(13, 33)]
+    runs = [run_with_gradients(run_native, layer, inputs, state, None, None, weights) for _ in range(3)]
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
+def test_a_nan_in_the_weights_reaches_the_outputs():
+    layer, state = make("lstm", "tanh", (2, 3, 4, 5))
+    with torch.no_grad():
+        layer.weight_hh[3, 1] = torch.nan
+    outputs, _ = run_native(layer, torch.randn(2, 3, 4), LSTMState(*state), layer.weight_hh, None)
+    assert outputs.isnan().any()
+
+
+def test_a_masked_weight_gets_its_gradient_through_the_fast_path():
+    layer, state = make("gru", "tanh", (3, 4, 5, 7))
+    mask = (torch.rand(21, 7) < 0.5).float()
+    gradients = []
+    for run in (run_native, run_reference):
+        outputs, _ = run(layer, torch.ones(3, 4, 5), state[0], layer.weight_hh * mask, None)
+        gradients.append(torch.autograd.grad(outputs.square().sum(), layer.weight_hh)[0])
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+    assert (gradients[0] * (1 - mask)).abs().sum() == 0
+
+
+def test_ids_and_lengths_out_of_range_are_refused():
+    layer, state = make("rnn", "tanh", (2, 3, 4, 5))
+    for ids in ([[0, 1, 4], [0, 0, 0]], [[0, -1, 3], [0, 0, 0]]):
+        with pytest.raises(UsageError, match="an id is not in the vocabulary"):
+            run_native(layer, torch.tensor(ids), state[0], layer.weight_hh, None)
+    with pytest.raises(UsageError, match="a length is below 0 or above"):
+        run_native(layer, torch.zeros(2, 3, dtype=torch.long), state[0], layer.weight_hh, torch.tensor([1, 4]))
+
+
+def test_float64_goes_to_the_library():
+    layer, state = make("gru", "tanh", (2, 3, 4, 5))
+    outputs, _ = run_native(layer.double(), torch.randn(2, 3, 4).double(), state[0].double(), layer.weight_hh, None)
+    assert outputs.dtype == torch.float64
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh"])
+@pytest.mark.parametrize("with_ids", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_the_operators_keep_the_rules_of_torch(cell, with_ids, ragged):
+    batch_size, steps, size = 3, 4, 32
+    gates = {"lstm": 4, "gru": 3}.get(cell, 1) * size
+    torch.manual_seed(0)
+    ids = torch.randint(0, 6, (batch_size, steps)) if with_ids else None
+    source = torch.randn(6, gates) if with_ids else torch.randn(batch_size, steps, gates)
+    lengths = torch.tensor([4, 0, 2]) if ragged else None
+    tensors = [torch.randn(gates, size), torch.randn(batch_size, size)]
+    c = torch.randn(batch_size, size) if cell == "lstm" else None
+    for tensor in (source, *tensors, *([] if c is None else [c])):
+        tensor.requires_grad_()
+    rules = ["test_schema", "test_autograd_registration", "test_faketensor"]
+    if not ragged:  # past a length, what is kept for backward is never written nor read, so it cannot be compared
+        rules.append("test_aot_dispatch_dynamic")
+    torch.library.opcheck(native_ops._forward, (cell, source, ids, lengths, *tensors, c, True), test_utils=rules)
+
+
+@pytest.mark.parametrize(("cell", "shape"), [("lstm", (3, 4, 7)), ("gru", (2, 1, 33)), ("rnn_relu", (1, 5, 32))])
+def test_what_backward_needs_has_the_size_that_the_kernels_write(cell, shape):
+    batch_size, steps, size = shape
+    h = torch.zeros(batch_size, size)
+    gates = torch.zeros(batch_size, steps, {"lstm": 4, "gru": 3}.get(cell, 1) * size)
+    c = h if cell == "lstm" else None
+    saved = native_ops._forward_like(cell, gates, None, None, h, h, c, True)[4]
+    assert saved.numel() == library.saved_size(cell, *shape)
