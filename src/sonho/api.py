@@ -17,7 +17,7 @@ from sonho.storage.model_file import ModelFile, load_model_file
 if TYPE_CHECKING:
     from sonho.evaluation.metrics import Report
     from sonho.evaluation.score import TokenScore
-    from sonho.training.run import Result
+    from sonho.training.session import Result
 
 Settings = Mapping[str, Mapping[str, Any]]
 BASELINE_ORDERS = (4, 5, 6, 7)

@@ -14,7 +14,7 @@ from sonho.cli.display import clock
 
 if TYPE_CHECKING:
     from sonho.evaluation.metrics import Report
-    from sonho.training.run import Result
+    from sonho.training.session import Result
 
 
 def print_result(result: Result) -> None:
