@@ -15,12 +15,13 @@ from sonho.training.trainer import Intervals
 
 # Training symbols up to which a row holds -> the size of things. Chosen on validation parts.
 TABLE = (
-    (10_000, {"hidden_size": 64, "embedding_dim": 32, "batch_size": 8, "bptt": 32, "dropout": 0.3}),
-    (60_000, {"hidden_size": 128, "embedding_dim": 64, "batch_size": 16, "bptt": 64, "dropout": 0.3}),
-    (400_000, {"hidden_size": 256, "embedding_dim": 128, "batch_size": 32, "bptt": 64, "dropout": 0.3}),
-    (None, {"hidden_size": 256, "embedding_dim": 128, "batch_size": 64, "bptt": 64, "dropout": 0.15}),
+    (10_000, {"hidden_size": 64, "batch_size": 8, "bptt": 32, "dropout": 0.3}),
+    (60_000, {"hidden_size": 128, "batch_size": 16, "bptt": 64, "dropout": 0.3}),
+    (400_000, {"hidden_size": 256, "batch_size": 32, "bptt": 64, "dropout": 0.3}),
+    (None, {"hidden_size": 256, "batch_size": 64, "bptt": 64, "dropout": 0.15}),
 )
-LARGE_VOCABULARY = 512
+# Up to here one-hot input learns as well as an embedding, and is smaller.
+LARGE_VOCABULARY = 256
 VALIDATIONS_A_RUN = 8
 
 
@@ -32,7 +33,6 @@ def plan(config: Config, given: Set[str], *, symbols: int, vocab_size: int) -> t
     row = next(values for limit, values in TABLE if limit is None or symbols <= limit)
     chosen: dict[str, Any] = {
         "model.hidden_size": row["hidden_size"],
-        "model.embedding_dim": row["embedding_dim"],
         "model.dropout": row["dropout"],
         "data.batch_size": row["batch_size"],
         "data.bptt": row["bptt"],
