@@ -175,8 +175,13 @@ struct RNNCell {
 // ---------------------------------------------------------------------------------------------------------------------
 // A slice of the batch, through all its time steps.
 
-void zero(float *p, int64_t n) { memset(p, 0, sizeof(float) * n); }
-void copy(float *to, const float *from, int64_t n) { memcpy(to, from, sizeof(float) * n); }
+// An empty array may have no address, and memset and memcpy insist on one.
+void zero(float *p, int64_t n) {
+    if (n > 0) memset(p, 0, sizeof(float) * n);
+}
+void copy(float *to, const float *from, int64_t n) {
+    if (n > 0) memcpy(to, from, sizeof(float) * n);
+}
 
 template <int G>
 const float *input_gates(const SonhoWindow &w, int64_t at) {
