@@ -99,14 +99,14 @@ void pack_backward(const SonhoWindow &w, float *packed, int64_t first, int64_t l
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// The cells. `sum[g]` is U h, `in[g]` what the input adds, `carry` the memory beside h. `keep` gets what backward needs,
-// `S` apart. Twins: nn/cells.py.
+// The cells. `sum[g]` is U h, `in[g]` what the input adds, `c` the memory beside h. `keep` gets what backward needs,
+// WIDTH apart. Twins: nn/cells.py.
 
 constexpr float one = 1.0f;
 
 struct LSTMCell {
     static constexpr int gates = 4, saved = 6;
-    static Pair forward(const Pair *in, const Pair *sum, Pair, Pair &c, float *keep, int64_t S) {
+    static Pair forward(const Pair *in, const Pair *sum, Pair, Pair &c, float *keep) {
         const Pair i = sigmoid(in[0] + sum[0]), f = sigmoid(in[1] + sum[1]);
         const Pair g = tanh(in[2] + sum[2]), o = sigmoid(in[3] + sum[3]);
         const Pair before = c;
@@ -114,14 +114,14 @@ struct LSTMCell {
         const Pair tanh_c = tanh(c);
         if (keep) {
             const Pair all[] = {i, f, g, o, tanh_c, before};
-            UNROLL for (int s = 0; s < 6; ++s) store_pair(keep + s * S, all[s]);
+            UNROLL for (int s = 0; s < 6; ++s) store_pair(keep + s * WIDTH, all[s]);
         }
         return o * tanh_c;
     }
     // d: gradient of h. carry: gradient of c, before and after. d_sum[g]: of U h; d_n is the GRU's alone.
-    static void backward(Pair d, Pair &carry, const float *keep, int64_t S, Pair *d_sum, Pair &) {
-        const Pair i = load_pair(keep), f = load_pair(keep + S), g = load_pair(keep + 2 * S);
-        const Pair o = load_pair(keep + 3 * S), tanh_c = load_pair(keep + 4 * S), before = load_pair(keep + 5 * S);
+    static void backward(Pair d, Pair &carry, const float *keep, Pair *d_sum, Pair &) {
+        const Pair i = load_pair(keep), f = load_pair(keep + WIDTH), g = load_pair(keep + 2 * WIDTH);
+        const Pair o = load_pair(keep + 3 * WIDTH), tanh_c = load_pair(keep + 4 * WIDTH), before = load_pair(keep + 5 * WIDTH);
         const Pair d_c = carry + d * o * (one - tanh_c * tanh_c);
         d_sum[0] = d_c * g * i * (one - i);
         d_sum[1] = d_c * before * f * (one - f);
@@ -133,19 +133,19 @@ struct LSTMCell {
 
 struct GRUCell {
     static constexpr int gates = 3, saved = 5;
-    static Pair forward(const Pair *in, const Pair *sum, Pair before, Pair &, float *keep, int64_t S) {
+    static Pair forward(const Pair *in, const Pair *sum, Pair before, Pair &, float *keep) {
         const Pair r = sigmoid(in[0] + sum[0]), z = sigmoid(in[1] + sum[1]);
         const Pair n = tanh(in[2] + r * sum[2]);
         if (keep) {
             const Pair all[] = {r, z, n, sum[2], before};
-            UNROLL for (int s = 0; s < 5; ++s) store_pair(keep + s * S, all[s]);
+            UNROLL for (int s = 0; s < 5; ++s) store_pair(keep + s * WIDTH, all[s]);
         }
         return n + z * (before - n);
     }
     // carry: the gradient that reaches h of the step before past the product.
-    static void backward(Pair d, Pair &carry, const float *keep, int64_t S, Pair *d_sum, Pair &d_n) {
-        const Pair r = load_pair(keep), z = load_pair(keep + S), n = load_pair(keep + 2 * S);
-        const Pair sum_n = load_pair(keep + 3 * S), before = load_pair(keep + 4 * S);
+    static void backward(Pair d, Pair &carry, const float *keep, Pair *d_sum, Pair &d_n) {
+        const Pair r = load_pair(keep), z = load_pair(keep + WIDTH), n = load_pair(keep + 2 * WIDTH);
+        const Pair sum_n = load_pair(keep + 3 * WIDTH), before = load_pair(keep + 4 * WIDTH);
         d = d + carry;
         d_n = d * (one - z) * (one - n * n);
         d_sum[0] = d_n * sum_n * r * (one - r);
@@ -158,12 +158,12 @@ struct GRUCell {
 template <bool is_relu>
 struct RNNCell {
     static constexpr int gates = 1, saved = 1;
-    static Pair forward(const Pair *in, const Pair *sum, Pair, Pair &, float *keep, int64_t) {
+    static Pair forward(const Pair *in, const Pair *sum, Pair, Pair &, float *keep) {
         const Pair h = is_relu ? relu(in[0] + sum[0]) : tanh(in[0] + sum[0]);
         if (keep) store_pair(keep, h);
         return h;
     }
-    static void backward(Pair d, Pair &, const float *keep, int64_t, Pair *d_sum, Pair &) {
+    static void backward(Pair d, Pair &, const float *keep, Pair *d_sum, Pair &) {
         const Pair h = load_pair(keep);
         if (is_relu)
             d_sum[0] = {h.a > 0.0f ? d.a : Vec{}, h.b > 0.0f ? d.b : Vec{}};
@@ -175,8 +175,31 @@ struct RNNCell {
 // ---------------------------------------------------------------------------------------------------------------------
 // A slice of the batch, through all its time steps.
 
-void zero(float *p, int64_t n) { memset(p, 0, sizeof(float) * n); }
-void copy(float *to, const float *from, int64_t n) { memcpy(to, from, sizeof(float) * n); }
+// An empty array may have no address, and memset and memcpy insist on one.
+void zero(float *p, int64_t n) {
+    if (n > 0) memset(p, 0, sizeof(float) * n);
+}
+void copy(float *to, const float *from, int64_t n) {
+    if (n > 0) memcpy(to, from, sizeof(float) * n);
+}
+
+template <int G>
+const float *input_gates(const SonhoWindow &w, int64_t at) {
+    return w.gates + (w.ids ? w.ids[at] : at) * G * w.H;
+}
+
+// Ask for what a block will need after its products: rows of a window are far apart, so no hardware guesses them.
+template <int G>
+void prefetch_gates(const SonhoWindow &w, int64_t at, int64_t unit) {
+    for (int g = 0; g < G; ++g)
+        for (int64_t j = 0; j < WIDTH; j += 16) __builtin_prefetch(input_gates<G>(w, at) + g * w.H + unit + j);
+}
+
+// What backward needs of row n at step t: time first, so that both passes walk through memory in order.
+template <class C>
+float *saved_at(const SonhoWindow &w, int64_t n, int64_t t) {
+    return w.saved + (t * w.N + n) * C::saved * padded(w.H);
+}
 
 template <class C>
 void forward_slice(const SonhoWindow &w, const float *packed, const Slice &slice) {
@@ -199,18 +222,22 @@ void forward_slice(const SonhoWindow &w, const float *packed, const Slice &slice
         if (running == 0) break;
         const float *h_now = half[t % 2];
         float *h_next = half[(t + 1) % 2];
+        if (w.h_before)
+            for (int64_t i = 0; i < running; ++i)
+                copy(w.h_before + (slice.rows[i] * T + t) * H, h_now + i * stride, H);
         const Blocks blocks(running);
         for (int64_t unit = 0; unit < H; unit += WIDTH) {
             const int64_t width = least(WIDTH, H - unit);
             const float *panels = packed + unit * G * H;
             for (int64_t block = 0; block < blocks.blocks; ++block) {
                 const int64_t begin = blocks.start(block), R = blocks.start(block + 1) - begin;
+                for (int64_t r = 0; r < R; ++r) prefetch_gates<G>(w, slice.rows[begin + r] * T + t, unit);
                 for (int g = 0; g < G; ++g)
                     multiply_by_rows[R](h_now + begin * stride, stride, 1, panels + g * H * WIDTH, H,
                                         sums + g * TILE_ROWS * WIDTH, WIDTH);
                 for (int64_t r = 0; r < R; ++r) {
                     const int64_t i = begin + r, at = slice.rows[i] * T + t;
-                    const float *from = w.gates + (w.ids ? w.ids[at] : at) * G * H + unit;
+                    const float *from = input_gates<G>(w, at) + unit;
                     Pair in[G], sum[G];
                     UNROLL for (int g = 0; g < G; ++g) {
                         in[g] = load_pair(from + g * H, width);
@@ -218,15 +245,15 @@ void forward_slice(const SonhoWindow &w, const float *packed, const Slice &slice
                     }
                     const Pair before = load_pair(h_now + i * stride + unit);
                     Pair c = load_pair(carry + i * S + unit);
-                    float *keep = w.saved ? w.saved + at * C::saved * S + unit : nullptr;
-                    const Pair h = C::forward(in, sum, before, c, keep, S);
+                    float *keep = w.saved ? saved_at<C>(w, slice.rows[i], t) + unit * C::saved : nullptr;
+                    const Pair h = C::forward(in, sum, before, c, keep);
                     store_pair(carry + i * S + unit, c);
                     store_pair(h_next + i * stride + unit, h);
-                    store_pair(w.outputs + at * H + unit, h, width);
-                    if (w.h_before) store_pair(w.h_before + at * H + unit, before, width);
                 }
             }
         }
+        for (int64_t i = 0; i < running; ++i)
+            copy(w.outputs + (slice.rows[i] * T + t) * H, h_next + i * stride, H);
     }
     for (int64_t i = 0; i < slice.count; ++i) {
         const int64_t n = slice.rows[i], steps = slice.steps[i];
@@ -256,14 +283,14 @@ void backward_slice(const SonhoWindow &w, const float *packed, const Slice &slic
         while (running < slice.count && slice.steps[running] > t) ++running;
         for (int64_t i = 0; i < running; ++i) {
             const int64_t at = slice.rows[i] * T + t;
-            const float *keep = w.saved + at * C::saved * S;
+            const float *keep = saved_at<C>(w, slice.rows[i], t);
             float *sums = d_sums + i * stride, *out = w.d_gates + at * columns * H;
             for (int64_t unit = 0; unit < H; unit += WIDTH) {
                 const int64_t width = least(WIDTH, H - unit);
                 Pair d = load_pair(d_h + i * S + unit), memory = load_pair(carry + i * S + unit);
                 if (w.d_outputs) d = d + load_pair(w.d_outputs + at * H + unit, width);
                 Pair d_sum[G], d_n{};
-                C::backward(d, memory, keep + unit, S, d_sum, d_n);
+                C::backward(d, memory, keep + unit * C::saved, d_sum, d_n);
                 store_pair(carry + i * S + unit, memory);
                 UNROLL for (int g = 0; g < G; ++g) {
                     store_pair(sums + g * H + unit, d_sum[g], width);
@@ -325,29 +352,35 @@ void scatter_add(const int64_t *ids, const float *rows, int64_t stride, int64_t 
     }
 }
 
+// Both sides are packed, OUTER_ROWS at a time: rows of a power of two apart would fight for the same lines of the cache.
 void outer_sum(const float *a, int64_t a_stride, const float *b, int64_t R, int64_t C, float *out, int64_t first,
                int64_t last, float *scratch) {
-    float *panel = scratch, *tile = scratch + OUTER_ROWS * WIDTH;
+    const int64_t panels = (C + WIDTH - 1) / WIDTH;
+    float *right = scratch, *left = right + panels * OUTER_ROWS * WIDTH, *tile = left + (OUTER_ROWS + 1) * PAD;
     const Blocks blocks(last - first);
     for (int64_t m = first; m < last; ++m) zero(out + m * C, C);
     for (int64_t from = 0; from < R; from += OUTER_ROWS) {
         const int64_t depth = least(OUTER_ROWS, R - from);
-        for (int64_t column = 0; column < C; column += WIDTH) {
-            const int64_t width = least(WIDTH, C - column);
+        for (int64_t k = 0; k < depth; ++k)
+            for (int64_t panel = 0; panel < panels; ++panel)
+                store_pair(right + (panel * depth + k) * WIDTH,
+                           load_pair(b + (from + k) * C + panel * WIDTH, least(WIDTH, C - panel * WIDTH)));
+        for (int64_t block = 0; block < blocks.blocks; ++block) {
+            const int64_t m = first + blocks.start(block), M = first + blocks.start(block + 1) - m;
+            // Each store runs over into the next row, which is written after it.
             for (int64_t k = 0; k < depth; ++k)
-                store_pair(panel + k * WIDTH, load_pair(b + (from + k) * C + column, width));
-            for (int64_t block = 0; block < blocks.blocks; ++block) {
-                const int64_t m = first + blocks.start(block), M = first + blocks.start(block + 1) - m;
-                const float *a_columns = a + from * a_stride + m;
+                store_pair(left + k * M, load_pair(a + (from + k) * a_stride + m, least(WIDTH, a_stride - m)));
+            for (int64_t panel = 0; panel < panels; ++panel) {
+                const int64_t width = least(WIDTH, C - panel * WIDTH);
+                const float *columns = right + panel * depth * WIDTH;
+                float *to = out + m * C + panel * WIDTH;
                 if (width == WIDTH) {
-                    add_by_columns[M](a_columns, 1, a_stride, panel, depth, out + m * C + column, C);
+                    add_by_columns[M](left, 1, M, columns, depth, to, C);
                     continue;
                 }
-                for (int64_t r = 0; r < M; ++r)
-                    store_pair(tile + r * WIDTH, load_pair(out + (m + r) * C + column, width));
-                add_by_columns[M](a_columns, 1, a_stride, panel, depth, tile, WIDTH);
-                for (int64_t r = 0; r < M; ++r)
-                    store_pair(out + (m + r) * C + column, load_pair(tile + r * WIDTH), width);
+                for (int64_t r = 0; r < M; ++r) store_pair(tile + r * WIDTH, load_pair(to + r * C, width));
+                add_by_columns[M](left, 1, M, columns, depth, tile, WIDTH);
+                for (int64_t r = 0; r < M; ++r) store_pair(to + r * C, load_pair(tile + r * WIDTH), width);
             }
         }
     }

@@ -77,7 +77,8 @@ constexpr int64_t forward_scratch(int64_t count, int64_t G, int64_t H) {
 constexpr int64_t backward_scratch(int64_t count, int64_t G, int64_t H) {
     return count * (row_stride(G * H) + 2 * padded(H));
 }
-// Rows of a and b that outer_sum sums at once: their panels stay in the first caches.
-constexpr int64_t OUTER_ROWS = 256;
+// Rows of a and b that outer_sum sums at once: their panels stay in the first two caches.
+constexpr int64_t OUTER_ROWS = 192;
+constexpr int64_t outer_scratch(int64_t C) { return (OUTER_ROWS * (padded(C) + PAD) + 16 * PAD) / 16 * 16; }
 
 extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512;

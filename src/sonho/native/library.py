@@ -63,11 +63,6 @@ def select_isa(name: str) -> None:
         raise UsageError(f"SONHO_ISA={name!r} cannot run here; choose one of {', '.join(isas())}")
 
 
-def default_threads() -> int:
-    """SONHO_THREADS, or one a processor that this process may use."""
-    return int(os.environ.get("SONHO_THREADS", "0") or 0) or len(os.sched_getaffinity(0))
-
-
 def saved_size(cell: str, batch_size: int, steps: int, hidden_size: int) -> int:
     """Floats that `Window.saved` must hold."""
     return int(_library().sonho_saved_size(CELLS[cell], batch_size, steps, hidden_size))

@@ -193,7 +193,7 @@ API int sonho_outer_sum(const float *a, int64_t stride, const float *b, int64_t 
                     int threads) {
     const Kernels &k = *isa().kernels;
     const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, M / k.tile_rows));
-    const int64_t each = (OUTER_ROWS + k.tile_rows + 8) * k.tile_columns;
+    const int64_t each = outer_scratch(C);
     float *memory = workspace(parts * each);
     if (!memory) return NO_MEMORY;
     run_tasks(parts, threads, [&](int64_t i) {
