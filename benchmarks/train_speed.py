@@ -32,7 +32,7 @@ from sonho.models.language_model import LanguageModel, detach
 from sonho.native import library
 
 VOCAB_SIZE, BATCH_SIZE, WINDOW = 84, 64, 64
-# cell, hidden size, layers, the ratio that issue 3 asks for
+# cell, hidden size, layers, the ratio that we want at least
 CASES = [
     ("lstm", 128, 1, 2.5),
     ("lstm", 256, 1, 2.5),
