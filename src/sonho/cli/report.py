@@ -38,7 +38,7 @@ def print_table(console: Console, what: str, report: Report, baselines: Mapping[
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     rows = [(report.bits_per_char, "this model", True), *((b, n, False) for n, b in baselines.items())]
     for bits, name, own in sorted(rows):
-        verdict = "" if own else f"{100 * (bits - report.bits_per_char) / bits:+.1f} % beaten"
+        verdict = "" if own else f"beaten by {100 * (bits - report.bits_per_char) / bits:.1f} %"
         if not own and bits < report.bits_per_char:
             verdict = "better than this model"
         style = "bold" if own else ""
