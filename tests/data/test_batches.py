@@ -117,6 +117,12 @@ def test_the_last_objective_predicts_only_what_follows_the_window(stream_part):
     np.testing.assert_array_equal(batch.targets[:, -1], batch.inputs[:, -1] + 1)
 
 
+def test_a_single_window_keeps_its_inputs(stream_part):
+    batch = WindowBatches(stream_part(100), 8, window=40, stride=1000, objective="last", seed=0).batch(0, 0)
+    assert batch.inputs.tolist() == [list(range(40))]
+    assert batch.targets[0, -1] == 40
+
+
 def test_windows_can_predict_every_position(stream_part):
     batch = WindowBatches(stream_part(100), 4, 10, 3, "all", seed=0).batch(0, 0)
     np.testing.assert_array_equal(batch.targets, batch.inputs + 1)

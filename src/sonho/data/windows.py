@@ -49,7 +49,7 @@ class WindowBatches:
         key = derive_key("windows", self.seed, epoch)
         starts = permuted(places, self.num_windows, key) * self.stride  # (N,)
         tokens = self.part.tokens.gather(starts, self.window + 1).astype(np.int64)  # (N, T + 1)
-        targets = np.ascontiguousarray(tokens[:, 1:])
+        targets = tokens[:, 1:].copy()  # one row alone would stay a view, and the next line write into the inputs
         if self.objective == "last":
             targets[:, :-1] = NO_TARGET
         return Batch(
