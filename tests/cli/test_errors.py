@@ -115,3 +115,49 @@ def test_a_fault_of_ours_is_one_line_too(sonho, stream_run, monkeypatch):
     code, _, err = sonho("generate", stream_run)
     assert (code, len(err)) == (70, 1)
     assert "please report it: RuntimeError: two lines" in err[0]
+
+
+def command_line(*arguments, encoding="utf-8", **options):
+    """The command in a process of its own, with the streams of a real one."""
+    import os
+    import subprocess
+    import sys
+
+    code = "import sys\nfrom sonho.cli.main import run\nrun()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": encoding}
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], env=environment, **options)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["inspect", "RUN"], ["score", "RUN", "FILE"], ["generate", "RUN", "-p", "Жук", "--json"]]
+)
+def test_a_terminal_that_knows_only_ascii_is_written_to(stream_run, tmp_path, arguments):
+    from subprocess import PIPE
+
+    file = tmp_path / "beetle.txt"
+    file.write_text("Жук 🦋\n", encoding="utf-8")
+    places = {"RUN": stream_run, "FILE": file}
+    process = command_line(*[places.get(a, a) for a in arguments], encoding="ascii", stdout=PIPE, stderr=PIPE)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert out
+
+
+def test_a_reader_that_goes_away_is_no_error(stream_run):
+    from subprocess import PIPE
+
+    for arguments in (["generate", stream_run, "-m", 1_000_000, "--seed", 1], ["inspect", stream_run]):
+        process = command_line(*arguments, stdout=PIPE, stderr=PIPE)
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+def test_a_closed_standard_output_is_no_fault(stream_run):
+    import subprocess
+    import sys
+
+    code = "import os; os.close(1); os.execv(os.sys.executable, [os.sys.executable, '-c', %r, *os.sys.argv[1:]])"
+    inner = "from sonho.cli.main import run\nrun()"
+    command = [sys.executable, "-c", code % inner, "generate", str(stream_run), "-m", "3", "--seed", "1"]
+    found = subprocess.run(command, stderr=subprocess.PIPE, check=False)
+    assert (found.returncode, found.stderr) == (0, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -45,6 +46,17 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (BrokenPipeError, SystemExit) as error:
+            # The reader went away, as `| head` does; rich has turned that into an exit with 1, click would.
+            if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+                raise
+            # Nothing may be written at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         import difflib
 
@@ -68,6 +80,7 @@ def sonho_command() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and leaves with its exit code."""
+    _open_streams()
     sys.exit(main(arguments))
 
 
@@ -76,6 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         return _guarded(list(arguments) if arguments is not None else None)
+
+
+def _open_streams() -> None:
+    """Give a command streams that any text can be written to: closed ones swallow it, narrow ones show `?`."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _guarded(arguments: list[str] | None) -> int:
@@ -92,10 +114,6 @@ def _guarded(arguments: list[str] | None) -> int:
         return _fail("interrupted", INTERRUPTED)
     except SonhoError as error:
         return _fail(str(error), error.exit_code)
-    except BrokenPipeError:
-        # The reader went away, as `| head` does. Nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
         if error.name in extra:
