@@ -87,6 +87,25 @@ def test_a_file_of_two_hundred_characters_trains_and_says_what_it_gave_up(sonho,
     assert sonho("generate", tmp_path / "run", "--seed", 1, "-m", 20)[0] == 0
 
 
+def test_a_text_of_one_symbol_trains(sonho, tmp_path):
+    path = tmp_path / "one.txt"
+    path.write_text("a" * 1000)
+    code, out, err = sonho("train", path, "-o", tmp_path / "run", "--steps", 3, *TINY)
+    assert (code, err) == (0, [])
+    assert "single letters" in out
+
+
+def test_a_short_text_without_a_window_to_validate_on_trains(sonho, tmp_path):
+    path = tmp_path / "tiny.txt"
+    path.write_text(("A man, a plan, a canal: Panama! " * 7)[:200])
+    run, settings = tmp_path / "run", ["data.objective=last", "data.stride=7", "--test", 0.1]
+    code, out, err = sonho("train", path, "-o", run, "--steps", 3, *settings, *TINY)
+    assert (code, err) == (0, [])
+    assert "validation: 40 tokens are too few for a window of 60; left out" in out
+    assert sonho("train", "--resume", "-o", run, "--steps", 5, "--quiet")[0] == 0
+    assert sonho("generate", run, "--seed", 1, "-m", 20)[0] == 0
+
+
 def test_a_rate_that_is_far_too_high_is_noticed_and_the_model_kept(sonho, text_file, tmp_path):
     code, _, err = sonho(
         "train", text_file, "-o", tmp_path / "run", "--steps", 200, "--quiet", "training.learning_rate=1e30",

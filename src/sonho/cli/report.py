@@ -38,9 +38,11 @@ def print_table(console: Console, what: str, report: Report, baselines: Mapping[
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     rows = [(report.bits_per_char, "this model", True), *((b, n, False) for n, b in baselines.items())]
     for bits, name, own in sorted(rows):
-        verdict = "" if own else f"beaten by {100 * (bits - report.bits_per_char) / bits:.1f} %"
+        verdict = ""
         if not own and bits < report.bits_per_char:
             verdict = "better than this model"
+        elif not own and bits > 0:  # a text of one symbol takes no bits
+            verdict = f"beaten by {100 * (bits - report.bits_per_char) / bits:.1f} %"
         style = "bold" if own else ""
         table.add_row(name, f"{bits:.4f}", f"{bits * math.log(2):.4f}", verdict, style=style)
     console.print(table)
