@@ -47,7 +47,7 @@ class ModelConfig:
     dropout: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "share dropped between layers and before the output")
     dropout_input: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "share dropped of the input vectors")
     dropout_kind: Literal["standard", "locked"] = _help(
-        "standard", "standard draws a new mask at every position, locked one for the whole window"
+        "locked", "locked draws one mask for the whole window, standard a new one at every position"
     )
     weight_drop: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "share of hidden-to-hidden weights dropped a window")
     order: Annotated[int, Ge(1), Le(16)] = _help(6, "of the ngram cell: symbols looked at, the predicted one included")
