@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ import torch
 import sonho
 from sonho.config import Config, to_dict
 from sonho.data.batches import Batches, WindowBatches, make_batches
-from sonho.data.corpus import Corpus
+from sonho.data.corpus import Corpus, Part
 from sonho.decoding.model import Model
 from sonho.evaluation.baselines import Baseline, baselines
 from sonho.evaluation.metrics import Report
@@ -72,6 +73,8 @@ class Session:
             # Predicting every position of a window is scored and used like a stream.
             last = config.data.objective == "last"
             self.data_kind, self.window = ("windows", self.batches.window) if last else ("stream", 0)
+            if last:
+                self._leave_out_parts_without_a_window()
         self.masked = masked_ids(self.tokenizer, self.data_kind)
         torch.manual_seed(config.training.seed)
         self.model = LanguageModel(config.model, self.tokenizer.vocab_size, self.masked)
@@ -119,6 +122,14 @@ class Session:
         finally:
             trainer.tell("on_end")
         return result
+
+    def _leave_out_parts_without_a_window(self) -> None:
+        for name in ("validation", "test"):
+            part: Part | None = getattr(self.corpus, name)
+            if part is not None and part.num_tokens <= self.window:
+                self.say(f"{name}: {part.num_tokens} tokens are too few for a window of {self.window}; left out")
+                without: dict[str, Any] = {name: None}
+                self.corpus = dataclasses.replace(self.corpus, **without)
 
     def _baselines(self) -> dict[str, float]:
         corpus = self.corpus
