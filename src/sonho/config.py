@@ -167,14 +167,18 @@ def build_config(*layers: Mapping[str, Mapping[str, Any]]) -> Config:
     merged: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     for layer in layers:
         for section, values in layer.items():
-            if section not in SECTIONS:
-                raise UsageError(f"unknown section {section!r}{_nearest(section, SECTIONS)}")
-            if not isinstance(values, Mapping):
-                raise UsageError(f"{section!r} must be a table of settings, got {values!r}")
+            _check_section(section, values)
             for key, value in values.items():
                 check_key(section, key)
                 merged[section][key] = value
     return Config(**{name: _validated(name, merged[name]) for name in SECTIONS})
+
+
+def _check_section(name: str, values: Any) -> None:
+    if name not in SECTIONS:
+        raise UsageError(f"unknown section {name!r}{_nearest(name, SECTIONS)}")
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{name!r} must be a table of settings, got {values!r}")
 
 
 def check_key(section: str, key: str) -> None:
@@ -226,13 +230,18 @@ def parse_override(text: str) -> tuple[str, str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, dict[str, Any]]:
-    """Read a recipe. Raises InputNotFoundError or DataError."""
+    """Read a recipe. Raises InputNotFoundError, DataError or, for what is not a section, UsageError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputNotFoundError(f"no such recipe: {path}") from None
+    except OSError as error:
+        raise InputNotFoundError(f"cannot read the recipe {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not valid TOML: {error}") from None
+    for name, values in sections.items():
+        _check_section(name, values)
+    return sections
 
 
 def to_dict(config: Any) -> dict[str, Any]:

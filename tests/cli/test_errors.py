@@ -19,6 +19,8 @@ from .conftest import TINY
         (["train", "TEXT", "--steps", "x"], 2, "training.steps"),
         (["train", "absent.txt"], 66, "absent.txt"),
         (["train", "--resume"], 2, "give it with -o"),
+        (["train", "TEXT", "--recipe", "flat.toml"], 2, "'model' must be a table of settings, got 3"),
+        (["train", "TEXT", "--recipe", "folder.toml"], 66, "cannot read the recipe folder.toml"),
         (["generate", "absent"], 66, "no such model: absent"),
         (["generate", "RUN", "-t", "-1"], 2, "temperature must be"),
         (["generate", "RUN", "-t", "nan"], 2, "temperature must be"),
@@ -35,6 +37,8 @@ from .conftest import TINY
 )
 def test_wrong_usage_is_one_line(sonho, stream_run, text_file, tmp_path, monkeypatch, arguments, code, words):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "flat.toml").write_text("model = 3\n")
+    (tmp_path / "folder.toml").mkdir()
     places = {"RUN": str(stream_run), "TEXT": str(text_file)}
     found, _, err = sonho(*[places.get(argument, argument) for argument in arguments])
     assert found == code
