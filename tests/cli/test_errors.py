@@ -21,6 +21,7 @@ from .conftest import TINY
         (["train", "--resume"], 2, "give it with -o"),
         (["train", "TEXT", "--recipe", "flat.toml"], 2, "'model' must be a table of settings, got 3"),
         (["train", "TEXT", "--recipe", "folder.toml"], 66, "cannot read the recipe folder.toml"),
+        (["train", "-", "-"], 2, "standard input can be read once"),
         (["generate", "absent"], 66, "no such model: absent"),
         (["generate", "RUN", "-t", "-1"], 2, "temperature must be"),
         (["generate", "RUN", "-t", "nan"], 2, "temperature must be"),

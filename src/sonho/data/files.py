@@ -31,6 +31,8 @@ def expand(paths: Sequence[str | Path]) -> list[Path]:
     """
     if not paths:
         raise UsageError("no input given; name a file, a folder, a pattern such as 'texts/*.txt', or - for a pipe")
+    if [str(path) for path in paths].count("-") > 1:
+        raise UsageError("standard input can be read once, but - is given twice; name it once")
     return [file for path in paths for file in _expand_one(str(path))]
 
 
