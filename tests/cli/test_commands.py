@@ -162,6 +162,16 @@ def test_training_goes_on_with_another_text_and_its_new_symbols(sonho, stream_ru
     assert "H" in symbols
 
 
+def test_a_model_of_bytes_goes_on_with_bytes(sonho, tmp_path):
+    path = tmp_path / "bytes.bin"
+    path.write_bytes(bytes(range(256)) * 4)
+    first = ["train", path, "-o", tmp_path / "first", "--level", "byte", "--steps", 2, "--quiet", *TINY]
+    assert sonho(*first)[0] == 0
+    more = ["train", path, "--init", tmp_path / "first", "-o", tmp_path / "more", "--steps", 2, "--quiet"]
+    code, _, err = sonho(*more, "--threads", 1)
+    assert (code, err) == (0, [])
+
+
 def test_the_markov_chain_needs_no_training(sonho, text_file, tmp_path):
     run = tmp_path / "run"
     assert sonho("train", "--recipe", "markov", "--data", text_file, "-o", run)[0] == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from sonho.config import Config, SamplingConfig, build_config, to_dict
 from sonho.data.corpus import build_corpus
 from sonho.errors import UsageError
 from sonho.storage.durable import folder_lock, make_folder
-from sonho.storage.model_file import MODEL_FILE_NAME, load_model_file
+from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file
 from sonho.text import tokenizer_from_json
 from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
@@ -65,6 +65,8 @@ def train(
         raise UsageError("nothing to train on: give a text file, a folder or - for standard input")
     if not paths and not begun:
         raise UsageError(f"{folder} holds no {CHECKPOINT_NAME} to resume; give the text to start a run there")
+    if resume and begun and init:
+        raise UsageError("--init starts a new run and --resume goes on with an old one; leave out one of them")
     make_folder(folder)
     with folder_lock(folder):
         if resume and begun:
@@ -84,7 +86,10 @@ def _fresh(
     given = {f"{section}.{key}" for section, values in settings.items() for key in values}
     start, tokenizer = None, None
     if init:
-        start = grown_model(load_model_file(init), paths, config.data)
+        start = load_model_file(init)
+        _check_fit(start, config, given)
+        config.data.level = start.tokenizer.level  # how bytes are read depends on it
+        start = grown_model(start, paths, config.data)
         tokenizer, config.model = start.tokenizer, start.model
         given |= {f"model.{key}" for key in to_dict(config.model)}
     corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
@@ -96,6 +101,20 @@ def _fresh(
     config, text = plan(config, given, symbols=len(corpus.train.tokens), vocab_size=corpus.tokenizer.vocab_size)
     say(text)
     return Session(folder, paths, config, corpus, text, say, start=start).go(callbacks)
+
+
+def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
+    """Raise UsageError where a given setting is not that of the model to start from, whose shapes and symbols stay."""
+    fixed = {f"model.{key}": value for key, value in to_dict(start.model).items()}
+    fixed["data.level"] = start.tokenizer.level
+    asked = {f"model.{key}": value for key, value in to_dict(config.model).items()}
+    asked["data.level"] = config.data.level
+    for name in sorted(given & fixed.keys()):
+        if asked[name] != fixed[name]:
+            raise UsageError(
+                f"{name} is {fixed[name]!r} in the model of --init and cannot become {asked[name]!r}; "
+                "leave it out, or train without --init"
+            )
 
 
 def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say) -> Session:
