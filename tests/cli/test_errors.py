@@ -124,6 +124,13 @@ def test_a_rate_that_is_far_too_high_is_noticed_and_the_model_kept(sonho, text_f
     assert "learning_rate" in err[0]
 
 
+def test_a_number_of_threads_that_is_none_is_named(sonho, text_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("SONHO_THREADS", "two")
+    code, _, err = sonho("train", text_file, "-o", tmp_path / "run", "--steps", 2)
+    assert (code, len(err)) == (2, 1)
+    assert "SONHO_THREADS='two'" in err[0]
+
+
 def test_two_trainers_cannot_share_a_run_folder(sonho, text_file, tmp_path):
     from sonho.storage.durable import folder_lock
 

@@ -63,6 +63,14 @@ def select_isa(name: str) -> None:
         raise UsageError(f"SONHO_ISA={name!r} cannot run here; choose one of {', '.join(isas())}")
 
 
+def threads_wanted() -> int:
+    """The number in SONHO_THREADS, or 0. Raises UsageError where it is none."""
+    given = os.environ.get("SONHO_THREADS") or "0"
+    if not given.isdecimal():
+        raise UsageError(f"SONHO_THREADS={given!r} is not a number of threads; set it to one such as 2, or unset it")
+    return int(given)
+
+
 def saved_size(cell: str, batch_size: int, steps: int, hidden_size: int) -> int:
     """Floats that `Window.saved` must hold."""
     return int(_library().sonho_saved_size(CELLS[cell], batch_size, steps, hidden_size))

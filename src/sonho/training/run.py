@@ -7,7 +7,6 @@ samples.jsonl and, for large texts, the tokens in data/.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from sonho.config import Config, SamplingConfig, build_config, to_dict
 from sonho.data.corpus import build_corpus
 from sonho.errors import UsageError
+from sonho.native.library import threads_wanted
 from sonho.storage.durable import folder_lock, make_folder
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file
 from sonho.text import tokenizer_from_json
@@ -152,7 +152,7 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say) -
 
 
 def _set_threads(config: Config) -> None:
-    threads = config.training.threads or int(os.environ.get("SONHO_THREADS", "0") or 0)
+    threads = config.training.threads or threads_wanted()
     if threads:
         with contextlib.suppress(RuntimeError):
             torch.set_num_threads(threads)
