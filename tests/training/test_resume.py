@@ -114,6 +114,8 @@ def test_a_run_is_neither_overwritten_nor_resumed_as_another(tmp_path):
         train([str(text)], tmp_path / "run", settings)
     with pytest.raises(UsageError, match=r"model\.hidden_size was 8 and cannot become 9"):
         train([str(text)], tmp_path / "run", {"model": {"hidden_size": 9}}, resume=True)
+    with pytest.raises(UsageError, match="unknown section 'modle'; did you mean 'model'"):
+        train([str(text)], tmp_path / "run", {"modle": {"hidden_size": 8}}, resume=True)
     text.write_text(TEXT[:3990] + "different!")
     with pytest.raises(UsageError, match="is not the one that this run was trained on"):
         train([str(text)], tmp_path / "run", resume=True)

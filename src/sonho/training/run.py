@@ -118,6 +118,7 @@ def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
 
 
 def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say) -> Session:
+    build_config(settings)  # unknown names and values out of bounds are told as in a new run
     header, arrays = load_checkpoint(folder)
     stored: dict[str, dict[str, Any]] = {name: dict(values) for name, values in header["config"].items()}
     for section, values in settings.items():
