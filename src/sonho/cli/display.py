@@ -37,9 +37,9 @@ class Display(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         def stop(number: int, frame: Any) -> None:
+            # Nothing is printed here: the signal may have come in the middle of a print.
             trainer.stop_requested = True
             signal.signal(number, self._old.get(number) or signal.SIG_DFL)
-            self.say("Stopping after this step; once more stops at once")
 
         for number in (signal.SIGINT, signal.SIGTERM):
             # Handlers can be set only in the main thread; elsewhere the caller looks after interrupts.
@@ -47,6 +47,10 @@ class Display(Callback):
                 self._old[number] = signal.signal(number, stop)
             except ValueError:
                 break
+
+    def on_step(self, trainer: Trainer, loss: float) -> None:
+        if trainer.stop_requested:
+            self.say("Stopping after this step; once more stops at once")
 
     def on_message(self, trainer: Trainer, text: str) -> None:
         self.say(text)
@@ -120,6 +124,7 @@ class LiveDisplay(Display):
         self._live.start()
 
     def on_step(self, trainer: Trainer, loss: float) -> None:
+        super().on_step(trainer, loss)
         self._progress.update(self._bar, completed=trainer.progress)
 
     def on_log(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
@@ -155,7 +160,8 @@ def status(trainer: Trainer, metrics: dict[str, Any], validation: float) -> str:
         parts.append(f"train {metrics['train_loss']:.3f}")
     if not math.isnan(validation):
         parts.append(f"validation {validation:.3f} nats = {validation / math.log(2):.3f} bits")
-    parts.append(f"{metrics['tokens_per_second'] / 1000:.1f} k tokens/s")
+    if metrics["tokens_per_second"]:
+        parts.append(f"{metrics['tokens_per_second'] / 1000:.1f} k tokens/s")
     left = trainer.budget.seconds_left(trainer.counters.step, trainer.counters.seconds)
     parts.append(f"{clock(left)} left")
     return "  ".join(parts)

@@ -93,7 +93,7 @@ def command(
     for temperature in schedule:
         for prompt in prompts or ("",):
             for number in range(count):
-                own_seed = None if seed is None else seed + number
+                own_seed = (seed + number) % 2**63 if seed is not None and number else seed
                 drawn = {**options, "temperature": temperature, "seed": own_seed}
                 _write(loaded, prompt, drawn, as_json, many)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -81,7 +83,14 @@ def sonho_command() -> None:
 def run(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and leaves with its exit code."""
     _open_streams()
-    sys.exit(main(arguments))
+    # Being told to end is an interrupt like Ctrl-C, also before a training listens to it.
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code = main(arguments)
+    # All is said and saved: a late Ctrl-C must not turn that into a death by signal.
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,7 +118,7 @@ def _guarded(arguments: list[str] | None) -> int:
         return BAD_USAGE
     except click.ClickException as error:
         where = f"; see {error.ctx.command_path} --help" if getattr(error, "ctx", None) else ""  # type: ignore[attr-defined]
-        return _fail(f"{_one_line(error.format_message())}{where}", BAD_USAGE)
+        return _fail(f"{_one_line(error.format_message()).rstrip('.')}{where}", BAD_USAGE)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
     except SonhoError as error:

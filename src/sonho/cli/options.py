@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from sonho.config import SECTIONS, parse_override, read_toml
-from sonho.errors import InputNotFoundError
+from sonho.errors import InputNotFoundError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Layer = dict[str, dict[str, Any]]
@@ -35,6 +35,9 @@ FLAGS = {
     "--seed": "training.seed",
     "--threads": "training.threads",
 }
+
+
+SETTING_NAMES = {f"{name}.{f.name}" for name, section in SECTIONS.items() for f in dataclasses.fields(section)}
 
 
 def setting_flags(*names: str) -> Callable[[F], F]:
@@ -77,6 +80,8 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], Layer]:
         if re.match(r"[a-z_]+\.[a-z_]+=", argument) and not Path(argument).exists():
             section, key, value = parse_override(argument)
             layer.setdefault(section, {})[key] = value
+        elif argument in SETTING_NAMES and not Path(argument).exists():
+            raise UsageError(f"{argument!r} has no value; a setting is section.key=value")
         else:
             paths.append(argument)
     return paths, layer

@@ -30,6 +30,7 @@ def command(arguments: tuple[str, ...], output: str, verify: bool, **flags: Any)
     from sonho.config import build_config
     from sonho.data.prepare import load_prepared, prepare
     from sonho.storage.durable import make_folder
+    from sonho.storage.model_file import MODEL_FILE_NAME
 
     folder = Path(output)
     if verify:
@@ -40,6 +41,9 @@ def command(arguments: tuple[str, ...], output: str, verify: bool, **flags: Any)
     if not paths:
         raise UsageError("nothing to prepare: give a text file, a folder or - for standard input")
     config = build_config(merge_settings([flag_settings(flags), overrides]))
+    for name in (MODEL_FILE_NAME, "checkpoint.safetensors"):
+        if (folder / name).exists():
+            raise UsageError(f"{folder} is a run folder (it holds {name}); choose another --output for the shards")
     make_folder(folder)
     corpus = prepare(paths, config.data, seed=config.training.seed, folder=folder)
     for note in corpus.notes:

@@ -23,7 +23,7 @@ def print_result(result: Result) -> None:
     if not result.finished:
         console.print(Text(f"Stopped and saved. Go on with: sonho train --resume -o {result.folder}"))
         return
-    console.print(Text(f"Trained for {clock(result.seconds)} minutes; model in {result.folder}/model.safetensors"))
+    console.print(Text(f"Trained for {_duration(result.seconds)}; model in {result.folder}/model.safetensors"))
     if result.validation is not None:
         print_table(console, "held-out text (validation)", result.validation, result.baselines)
     if result.test is not None:
@@ -59,3 +59,7 @@ def print_table(console: Console, what: str, report: Report, baselines: Mapping[
     if report.left_out:
         shown = " ".join(repr(symbol)[1:-1] for symbol in report.left_out[:20])
         console.print(Text(f"Left out of the figures, since the model does not know them: {shown}"))
+
+
+def _duration(seconds: float) -> str:
+    return f"{clock(seconds)} minutes" if seconds >= 60 else f"{seconds:.1f} seconds"

@@ -100,6 +100,8 @@ def scratch_folder() -> Path:
 def _expand_one(path: str) -> list[Path]:
     if path == "-":
         return [_spool(sys.stdin, "-")]
+    if not path:
+        raise InputNotFoundError("an empty path names no file; is a variable of the shell unset?")
     found = Path(path).expanduser()
     try:
         mode = found.stat().st_mode

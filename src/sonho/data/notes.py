@@ -11,11 +11,11 @@ from sonho.data.parts import Part
 from sonho.data.windows import count_windows
 
 
-def stream_notes(parts: dict[str, Part]) -> list[str]:
-    """How many characters each split has."""
-    total = sum(part.num_chars for part in parts.values())
+def stream_notes(parts: dict[str, Part], sizes: dict[str, int]) -> list[str]:
+    """How many characters each split has; `sizes` are those of the splits that were cut from the text itself."""
+    chars = {name: sizes.get(name) or part.num_chars for name, part in parts.items()}
     held_out = "the tail is held out" if len(parts) > 1 else "nothing is held out"
-    return [f"{total:,} characters: {_sizes({n: p.num_chars for n, p in parts.items()})}; {held_out}"]
+    return [f"{sum(chars.values()):,} characters: {_sizes(chars)}; {held_out}"]
 
 
 def record_notes(parts: dict[str, Part], hashes: array[int], seed: int) -> list[str]:

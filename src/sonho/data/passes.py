@@ -77,7 +77,7 @@ def read_stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], l
             with PartWriter(tokenizer, name, records=False, folder=job.folder) as writer:
                 write_stream(cutter.take(size), writer, watch=job.tokenizer is not None or name == "test")
                 parts[name] = writer.finish()
-    return tokenizer, parts, stream_notes(parts)
+    return tokenizer, parts, stream_notes(parts, sizes)
 
 
 def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
