@@ -23,7 +23,7 @@ def recipes_page(records: list[dict[str, Any]]) -> str:
         "the last tenth; records: a seeded tenth), weights frozen. *bits/char* of records count the end of a",
         "record as one character.",
         "",
-        "| recipe | train tokens | parameters | epochs | minutes | peak MB | bits/char | best n-gram | train / held-out nats |",
+        "| recipe | tokens | parameters | epochs | minutes | peak MB | bits/char | best n-gram | train / held-out nats |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for record in records:
