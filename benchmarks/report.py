@@ -21,9 +21,9 @@ def recipes_page(records: list[dict[str, Any]]) -> str:
         GENERATED,
         "Each is one run of `sonho train --recipe NAME`, scored on what its split held out (stream:",
         "the last tenth; records: a seeded tenth), weights frozen. *bits/char* of records count the end of a",
-        "record as one character.",
+        "record as one character; train / held-out are nats per token.",
         "",
-        "| recipe | tokens | parameters | epochs | minutes | peak MB | bits/char | best n-gram | train / held-out nats |",
+        "| recipe | tokens | parameters | epochs | minutes | peak MB | bits/char | best n-gram | train / held-out |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for record in records:
