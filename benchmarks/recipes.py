@@ -8,7 +8,7 @@ CORPORA is a folder with the texts (see FILES); results go to benchmarks/results
 from __future__ import annotations
 
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,8 +36,11 @@ def run(corpora: Path, name: str, extra: list[str]) -> None:
         output = Path(folder) / "run"
         command = [sys.executable, "-m", "sonho", "train", "--recipe", name, "--data", str(corpora / FILES[name])]
         started = time.perf_counter()
-        subprocess.run([*command, "-o", str(output), *extra], check=True)
+        process = subprocess.Popen([*command, "-o", str(output), *extra])
+        _, status, usage = os.wait4(process.pid, 0)  # of this child alone
         seconds = time.perf_counter() - started
+        if status:
+            raise SystemExit(f"{name} ended with {os.waitstatus_to_exitcode(status)}")
         shown = subprocess.run(
             [sys.executable, "-m", "sonho", "inspect", str(output), "--json"],
             check=True, capture_output=True, text=True,
@@ -56,7 +59,7 @@ def run(corpora: Path, name: str, extra: list[str]) -> None:
         "epochs": record.get("epoch"),
         "seconds": round(seconds, 1),
         "training_seconds": lines[-1]["seconds"] if lines else None,
-        "peak_megabytes": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+        "peak_megabytes": round(usage.ru_maxrss / 1024),
         "train_loss": next((line["train_loss"] for line in reversed(lines) if "train_loss" in line), None),
         "validation_loss": record.get("validation_loss"),
         "bits_per_char": record.get("validation_bits_per_char"),

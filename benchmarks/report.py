@@ -32,7 +32,7 @@ def recipes_page(records: list[dict[str, Any]]) -> str:
         name = " ".join([f"`{result['recipe']}`", *(f"`{s}`" for s in result["settings"])])
         nats = f"{number(result['train_loss'], 3)} / {number(result['validation_loss'], 3)}"
         size = f"{result['train_tokens']:,} | {result['parameters']:,} | {number(result['epochs'], 1)}"
-        cost = f"{result['seconds'] / 60:.1f} | {result['peak_megabytes']}"
+        cost = f"{result['seconds'] / 60:.1f} | {number(result['peak_megabytes'], 0)}"
         score = f"**{number(result['bits_per_char'], 3)}** | {number(best, 3)}"
         lines.append(f"| {name} | {size} | {cost} | {score} | {nats} |")
     lines += ["", *race(records), "Where they ran:", ""]
