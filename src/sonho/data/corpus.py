@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sonho.config import DataConfig
-from sonho.data.batches import make_batches
 from sonho.data.files import expand, input_bytes, scratch_folder
 from sonho.data.notes import window_note
 from sonho.data.parts import Part
@@ -33,7 +32,7 @@ def build_corpus(
 
     Inputs of more than `prepare_megabytes` become shards in `folder` (None: a temporary one), smaller
     ones stay in memory. Without `tokenizer` one is fitted on all but the test part.
-    `Corpus.notes` says in sentences what was read and what was given up.
+    `Corpus.notes` says in sentences what was read and what was left out; the batches have notes of their own.
     """
     if len(paths) == 1 and is_prepared(paths[0]):
         corpus = _open_prepared(Path(paths[0]), config, tokenizer)
@@ -44,7 +43,7 @@ def build_corpus(
             corpus = prepare(files, config, seed=seed, folder=folder, tokenizer=tokenizer)
         else:
             corpus = tokenise(Job(files, config, seed, tokenizer))
-    notes = [*corpus.notes, *make_batches(corpus.train, corpus.tokenizer, config, seed).notes]
+    notes = list(corpus.notes)
     if data_kind(config) == "windows":
         test = None if read_shares(config).test_file else corpus.test  # a file of its own is no part of the text
         splits = {"train": corpus.train, "validation": corpus.validation, "test": test}

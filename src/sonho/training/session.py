@@ -80,6 +80,8 @@ class Session:
         self.model = LanguageModel(config.model, self.tokenizer.vocab_size, self.masked)
         if start is not None:
             load_arrays(self.model, start.arrays)
+        for note in self.batches.notes:
+            say(note)
         say(f"The network has {sum(p.numel() for p in self.model.parameters()):,} parameters")
         if checkpoint is None:
             self.baselines = self._baselines()
