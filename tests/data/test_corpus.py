@@ -114,7 +114,7 @@ def test_a_text_of_200_characters_trains_and_says_what_it_gave_up(write):
     corpus = build(write("a.txt", PROSE[:200]))
     assert corpus.notes == [
         "200 characters: 160 train, 40 validation; the tail is held out",
-        f"{corpus.tokenizer.vocab_size} ids in the vocabulary (<pad> and <eos> included), level char",
+        f"{corpus.tokenizer.vocab_size - 2} symbols in the vocabulary ({corpus.tokenizer.vocab_size} ids with <pad> and <eos>), level char",
     ]
     assert make_batches(corpus.train, corpus.tokenizer, DataConfig(), 0).batch(0, 0).num_tokens == 120
 

@@ -46,7 +46,7 @@ def tokenise(job: Job) -> Corpus:
     if shares.test_file:
         test_job = Job([shares.test_file], job.config, tokenizer=tokenizer, folder=job.folder)
         parts["test"] = encode_whole(test_job, "test")
-    notes.append(f"{tokenizer.vocab_size:,} ids in the vocabulary (<pad> and <eos> included), level {tokenizer.level}")
+    notes.append(vocabulary_note(tokenizer))
     notes += [note for name, part in parts.items() for note in part_notes(name, part, job.config)]
     # One token of text predicts nothing, so it cannot judge.
     usable = {name: part for name, part in parts.items() if part.num_predicted}
@@ -76,6 +76,14 @@ def encode_whole(job: Job, name: str = "text") -> Part:
         shown = ", ".join(display_name(Path(file)) for file in job.files) or "the text"
         raise DataError(f"{shown}: empty, or without a symbol that the model knows; there is nothing to score")
     return part
+
+
+def vocabulary_note(tokenizer: Tokenizer) -> str:
+    """How many symbols there are, and how many ids with the special ones."""
+    special = ["<pad>", "<eos>"] + ["<unk>"] * (tokenizer.unk_id is not None)
+    symbols = tokenizer.vocab_size - len(special)
+    named = f"{', '.join(special[:-1])} and {special[-1]}"
+    return f"{symbols:,} symbols in the vocabulary ({tokenizer.vocab_size:,} ids with {named}), level {tokenizer.level}"
 
 
 def tokenizer_sha256(tokenizer: Tokenizer) -> str:
