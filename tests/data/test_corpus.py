@@ -112,9 +112,10 @@ def test_the_words_of_two_records_never_run_together(write):
 
 def test_a_text_of_200_characters_trains_and_says_what_it_gave_up(write):
     corpus = build(write("a.txt", PROSE[:200]))
+    size = corpus.tokenizer.vocab_size
     assert corpus.notes == [
         "200 characters: 160 train, 40 validation; the tail is held out",
-        f"{corpus.tokenizer.vocab_size - 2} symbols in the vocabulary ({corpus.tokenizer.vocab_size} ids with <pad> and <eos>), level char",
+        f"{size - 2} symbols in the vocabulary ({size} ids with <pad> and <eos>), level char",
     ]
     assert make_batches(corpus.train, corpus.tokenizer, DataConfig(), 0).batch(0, 0).num_tokens == 120
 
