@@ -16,7 +16,15 @@ TEXT = "".join(f"line {i}: the cat number {i * 7919 % 97} sat on the mat of {i *
 SETTINGS = {
     "model": {"hidden_size": 24, "num_layers": 2, "dropout": 0.2},
     "data": {"batch_size": 8, "bptt": 16},
-    "training": {"steps": 150, "checkpoint_every": 6, "validate_every": 30, "log_every": 5, "threads": 1, "seed": 3},
+    "training": {
+        "steps": 150,
+        "checkpoint_every": 6,
+        "validate_every": 30,
+        "sample_every": 40,
+        "log_every": 5,
+        "threads": 1,
+        "seed": 3,
+    },
     "sampling": {"max_tokens": 10},
 }
 
@@ -26,12 +34,12 @@ def run(text, folder, settings, resume):
 
 
 def outcome(folder: Path):
-    """Everything that must be equal: the model file's bytes, all weights and states, the losses."""
+    """Everything that must be equal: the model file's bytes, all weights and states, the losses, the samples."""
     _, arrays = read_container(folder / "checkpoint.safetensors", "checkpoint")
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         del line["seconds"], line["tokens_per_second"]
-    samples = (folder / "samples.jsonl").read_text() if "sample_every" in SETTINGS["training"] else ""
+    samples = (folder / "samples.jsonl").read_text()
     return (
         (folder / "model.safetensors").read_bytes(),
         {name: array.tobytes() for name, array in arrays.items()},
@@ -92,7 +100,7 @@ def test_a_run_of_records_resumes_exactly(tmp_path):
     whole = {
         "model": {"hidden_size": 8, "embedding_dim": 4},
         "data": {"kind": "records", "batch_size": 16},
-        "training": {"steps": 40, "checkpoint_every": 20, "validate_every": 10, "threads": 1},
+        "training": {"steps": 40, "checkpoint_every": 20, "validate_every": 10, "sample_every": 10, "threads": 1},
         "sampling": {"max_tokens": 5},
     }
     train([str(text)], tmp_path / "whole", whole)
