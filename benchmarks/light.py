@@ -25,7 +25,7 @@ RUNS = 7
 def random_model(cell: str, hidden_size: int) -> ModelFile:
     """A model of random weights: speed does not depend on what was learned."""
     tokenizer = fit_tokenizer([TEXT], DataConfig())
-    config = ModelConfig(cell=cell, hidden_size=hidden_size, embedding_dim=128)  # type: ignore[arg-type]
+    config = ModelConfig(cell=cell, hidden_size=hidden_size, embedding_dim=128)
     rng = np.random.default_rng(0)
     shapes = expected_shapes(config, tokenizer.vocab_size)
     arrays = {name: rng.normal(0, 0.05, shape).astype(np.float32) for name, shape in shapes.items()}
@@ -45,13 +45,13 @@ def main() -> None:
     began = machine()
     results: dict[str, float] = {}
     for level in ("char", "byte", "word"):
-        tokenizer = fit_tokenizer([TEXT], DataConfig(level=level))  # type: ignore[arg-type]
-        taken = seconds(lambda t=tokenizer: t.encode(TEXT))  # type: ignore[misc]
+        tokenizer = fit_tokenizer([TEXT], DataConfig(level=level))
+        taken = seconds(lambda t=tokenizer: t.encode(TEXT))
         results[f"encode, level {level}, million characters/s"] = round(len(TEXT) / taken / 1e6, 1)
     for cell in ("lstm", "gru", "rnn"):
         for hidden_size in (128, 256, 512):
             model = Model(random_model(cell, hidden_size))
-            taken = seconds(lambda m=model: m.generate("A", max_tokens=2000, seed=1, temperature=0.8), 3)  # type: ignore[misc]
+            taken = seconds(lambda m=model: m.generate("A", max_tokens=2000, seed=1, temperature=0.8), 3)
             results[f"generate, {cell} {hidden_size}, batch 1, characters/s"] = round(2000 / taken)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"

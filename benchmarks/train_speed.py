@@ -84,7 +84,7 @@ def detach_torch(state: Any) -> Any:
 
 def measure(cell: str, size: int, layers: int, embedding_dim: int, seconds: float) -> dict[str, Any]:
     torch.manual_seed(0)
-    config = ModelConfig(cell=cell, hidden_size=size, num_layers=layers, embedding_dim=embedding_dim, dropout=0.0)  # type: ignore[arg-type]
+    config = ModelConfig(cell=cell, hidden_size=size, num_layers=layers, embedding_dim=embedding_dim, dropout=0.0)
     own = LanguageModel(config, VOCAB_SIZE, masked_ids=())
     mine = make_step(own, own.initial_state(BATCH_SIZE), detach)
     peer = make_step(TorchModel(cell, size, layers, embedding_dim), None, detach_torch)
@@ -112,7 +112,7 @@ def measure(cell: str, size: int, layers: int, embedding_dim: int, seconds: floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seconds", type=float, default=4.0, help="for each case")
     parser.add_argument("--embedding-dim", type=int, default=64)
