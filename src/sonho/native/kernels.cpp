@@ -2,75 +2,11 @@
 //
 // KERNELS names the table that this compilation fills; vector.h picks the vector width from the compiler's flags.
 
+#include "cells.h"
 #include "kernels.h"
-#include "vector.h"
+#include "multiply.h"
 
 namespace {
-
-inline int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
-
-// ---------------------------------------------------------------------------------------------------------------------
-// The multiply: R rows by one panel of WIDTH columns, all sums in registers.
-
-// out (R, WIDTH) = a (R, depth) panel (depth, WIDTH); or with `add`, out += . Each sum runs over the depth in order, so
-// a row's result does not depend on the rows beside it. `a_row` and `a_step` are the strides of a.
-template <int R, bool add>
-inline void multiply(const float *a, int64_t a_row, int64_t a_step, const float *panel, int64_t depth, float *out,
-                     int64_t out_row) {
-    Vec left[R], right[R];
-    UNROLL for (int r = 0; r < R; ++r) {
-        left[r] = add ? load(out + r * out_row) : Vec{};
-        right[r] = add ? load(out + r * out_row + LANES) : Vec{};
-    }
-    for (int64_t k = 0; k < depth; ++k, a += a_step, panel += WIDTH) {
-        const Vec b_left = load(panel), b_right = load(panel + LANES);
-        UNROLL for (int r = 0; r < R; ++r) {
-            const float x = a[r * a_row];
-            left[r] += x * b_left;
-            right[r] += x * b_right;
-        }
-    }
-    UNROLL for (int r = 0; r < R; ++r) {
-        store(out + r * out_row, left[r]);
-        store(out + r * out_row + LANES, right[r]);
-    }
-}
-
-typedef void (*Multiply)(const float *, int64_t, int64_t, const float *, int64_t, float *, int64_t);
-
-template <int R, bool add>
-void multiply_columns(const float *a, int64_t a_row, int64_t a_step, const float *panel, int64_t depth, float *out,
-                      int64_t out_row) {
-    (void)a_row;
-    multiply<R, add>(a, 1, a_step, panel, depth, out, out_row);
-}
-
-template <int R>
-void multiply_rows(const float *a, int64_t a_row, int64_t a_step, const float *panel, int64_t depth, float *out,
-                   int64_t out_row) {
-    (void)a_step;
-    multiply<R, false>(a, a_row, 1, panel, depth, out, out_row);
-}
-
-// multiply_by_rows[R]: the rows of a are rows of memory. add_by_columns[R]: they are columns, and out is added to.
-#if defined(__AVX512F__)
-#define FOR_EACH_R(f) \
-    { nullptr, f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12) }
-#else
-#define FOR_EACH_R(f) \
-    { nullptr, f(1), f(2), f(3), f(4), f(5), f(6) }
-#endif
-#define ROWS_OF(R) multiply_rows<R>
-#define COLUMNS_OF(R) multiply_columns<R, true>
-const Multiply multiply_by_rows[TILE_ROWS + 1] = FOR_EACH_R(ROWS_OF);
-const Multiply add_by_columns[TILE_ROWS + 1] = FOR_EACH_R(COLUMNS_OF);
-
-// `count` rows in blocks of nearly equal size, none above TILE_ROWS: block i is [start(i), start(i + 1)).
-struct Blocks {
-    int64_t count, blocks;
-    explicit Blocks(int64_t rows) : count(rows), blocks((rows + TILE_ROWS - 1) / TILE_ROWS) {}
-    int64_t start(int64_t i) const { return i * count / blocks; }
-};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Packing: forward panels are (unit block, gate), each (H, WIDTH) of U transposed; backward panels are unit blocks, each
@@ -97,80 +33,6 @@ void pack_backward(const SonhoWindow &w, float *packed, int64_t first, int64_t l
             store_pair(out + k * WIDTH, load_pair(w.weight_hh + k * H + unit, least(width, WIDTH)));
     }
 }
-
-// ---------------------------------------------------------------------------------------------------------------------
-// The cells. `sum[g]` is U h, `in[g]` what the input adds, `c` the memory beside h. `keep` gets what backward needs,
-// WIDTH apart. Twins: nn/cells.py.
-
-constexpr float one = 1.0f;
-
-struct LSTMCell {
-    static constexpr int gates = 4, saved = 6;
-    static Pair forward(const Pair *in, const Pair *sum, Pair, Pair &c, float *keep) {
-        const Pair i = sigmoid(in[0] + sum[0]), f = sigmoid(in[1] + sum[1]);
-        const Pair g = tanh(in[2] + sum[2]), o = sigmoid(in[3] + sum[3]);
-        const Pair before = c;
-        c = f * before + i * g;
-        const Pair tanh_c = tanh(c);
-        if (keep) {
-            const Pair all[] = {i, f, g, o, tanh_c, before};
-            UNROLL for (int s = 0; s < 6; ++s) store_pair(keep + s * WIDTH, all[s]);
-        }
-        return o * tanh_c;
-    }
-    // d: gradient of h. carry: gradient of c, before and after. d_sum[g]: of U h; d_n is the GRU's alone.
-    static void backward(Pair d, Pair &carry, const float *keep, Pair *d_sum, Pair &) {
-        const Pair i = load_pair(keep), f = load_pair(keep + WIDTH), g = load_pair(keep + 2 * WIDTH);
-        const Pair o = load_pair(keep + 3 * WIDTH), tanh_c = load_pair(keep + 4 * WIDTH), before = load_pair(keep + 5 * WIDTH);
-        const Pair d_c = carry + d * o * (one - tanh_c * tanh_c);
-        d_sum[0] = d_c * g * i * (one - i);
-        d_sum[1] = d_c * before * f * (one - f);
-        d_sum[2] = d_c * i * (one - g * g);
-        d_sum[3] = d * tanh_c * o * (one - o);
-        carry = d_c * f;
-    }
-};
-
-struct GRUCell {
-    static constexpr int gates = 3, saved = 5;
-    static Pair forward(const Pair *in, const Pair *sum, Pair before, Pair &, float *keep) {
-        const Pair r = sigmoid(in[0] + sum[0]), z = sigmoid(in[1] + sum[1]);
-        const Pair n = tanh(in[2] + r * sum[2]);
-        if (keep) {
-            const Pair all[] = {r, z, n, sum[2], before};
-            UNROLL for (int s = 0; s < 5; ++s) store_pair(keep + s * WIDTH, all[s]);
-        }
-        return n + z * (before - n);
-    }
-    // carry: the gradient that reaches h of the step before past the product.
-    static void backward(Pair d, Pair &carry, const float *keep, Pair *d_sum, Pair &d_n) {
-        const Pair r = load_pair(keep), z = load_pair(keep + WIDTH), n = load_pair(keep + 2 * WIDTH);
-        const Pair sum_n = load_pair(keep + 3 * WIDTH), before = load_pair(keep + 4 * WIDTH);
-        d = d + carry;
-        d_n = d * (one - z) * (one - n * n);
-        d_sum[0] = d_n * sum_n * r * (one - r);
-        d_sum[1] = d * (before - n) * z * (one - z);
-        d_sum[2] = d_n * r;
-        carry = d * z;
-    }
-};
-
-template <bool is_relu>
-struct RNNCell {
-    static constexpr int gates = 1, saved = 1;
-    static Pair forward(const Pair *in, const Pair *sum, Pair, Pair &, float *keep) {
-        const Pair h = is_relu ? relu(in[0] + sum[0]) : tanh(in[0] + sum[0]);
-        if (keep) store_pair(keep, h);
-        return h;
-    }
-    static void backward(Pair d, Pair &, const float *keep, Pair *d_sum, Pair &) {
-        const Pair h = load_pair(keep);
-        if (is_relu)
-            d_sum[0] = {h.a > 0.0f ? d.a : Vec{}, h.b > 0.0f ? d.b : Vec{}};
-        else
-            d_sum[0] = d * (one - h * h);
-    }
-};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // A slice of the batch, through all its time steps.

@@ -1,0 +1,70 @@
+// The multiply: up to TILE_ROWS rows by one panel of WIDTH columns, all sums in registers.
+#pragma once
+
+#include "vector.h"
+
+namespace {
+
+inline int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
+
+// out (R, WIDTH) = a (R, depth) panel (depth, WIDTH); or with `add`, out += . Each sum runs over the depth in order, so
+// a row's result does not depend on the rows beside it. `a_row` and `a_step` are the strides of a.
+template <int R, bool add>
+inline void multiply(const float *a, int64_t a_row, int64_t a_step, const float *panel, int64_t depth, float *out,
+                     int64_t out_row) {
+    Vec left[R], right[R];
+    UNROLL for (int r = 0; r < R; ++r) {
+        left[r] = add ? load(out + r * out_row) : Vec{};
+        right[r] = add ? load(out + r * out_row + LANES) : Vec{};
+    }
+    for (int64_t k = 0; k < depth; ++k, a += a_step, panel += WIDTH) {
+        const Vec b_left = load(panel), b_right = load(panel + LANES);
+        UNROLL for (int r = 0; r < R; ++r) {
+            const float x = a[r * a_row];
+            left[r] += x * b_left;
+            right[r] += x * b_right;
+        }
+    }
+    UNROLL for (int r = 0; r < R; ++r) {
+        store(out + r * out_row, left[r]);
+        store(out + r * out_row + LANES, right[r]);
+    }
+}
+
+typedef void (*Multiply)(const float *, int64_t, int64_t, const float *, int64_t, float *, int64_t);
+
+template <int R, bool add>
+void multiply_columns(const float *a, int64_t a_row, int64_t a_step, const float *panel, int64_t depth, float *out,
+                      int64_t out_row) {
+    (void)a_row;
+    multiply<R, add>(a, 1, a_step, panel, depth, out, out_row);
+}
+
+template <int R>
+void multiply_rows(const float *a, int64_t a_row, int64_t a_step, const float *panel, int64_t depth, float *out,
+                   int64_t out_row) {
+    (void)a_step;
+    multiply<R, false>(a, a_row, 1, panel, depth, out, out_row);
+}
+
+// multiply_by_rows[R]: the rows of a are rows of memory. add_by_columns[R]: they are columns, and out is added to.
+#if defined(__AVX512F__)
+#define FOR_EACH_R(f) \
+    { nullptr, f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12) }
+#else
+#define FOR_EACH_R(f) \
+    { nullptr, f(1), f(2), f(3), f(4), f(5), f(6) }
+#endif
+#define ROWS_OF(R) multiply_rows<R>
+#define COLUMNS_OF(R) multiply_columns<R, true>
+const Multiply multiply_by_rows[TILE_ROWS + 1] = FOR_EACH_R(ROWS_OF);
+const Multiply add_by_columns[TILE_ROWS + 1] = FOR_EACH_R(COLUMNS_OF);
+
+// `count` rows in blocks of nearly equal size, none above TILE_ROWS: block i is [start(i), start(i + 1)).
+struct Blocks {
+    int64_t count, blocks;
+    explicit Blocks(int64_t rows) : count(rows), blocks((rows + TILE_ROWS - 1) / TILE_ROWS) {}
+    int64_t start(int64_t i) const { return i * count / blocks; }
+};
+
+}  // namespace
