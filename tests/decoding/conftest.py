@@ -8,6 +8,7 @@ import pytest
 
 from sonho.config import DataConfig, ModelConfig
 from sonho.decoding import Model
+from sonho.native import library
 from sonho.storage.model_file import ModelFile, expected_shapes
 from sonho.text import fit_tokenizer
 
@@ -37,3 +38,12 @@ def make_file() -> Callable[..., ModelFile]:
 @pytest.fixture
 def make_model(make_file: Callable[..., ModelFile]) -> Callable[..., Model]:
     return lambda **options: Model(make_file(**options))
+
+
+@pytest.fixture(params=["native", "library"])
+def each_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run the test with libsonho and with the NumPy twins."""
+    if request.param == "native" and not library.available():
+        pytest.skip("the kernels were not built")
+    monkeypatch.setenv("SONHO_ENGINE", request.param)
+    return str(request.param)

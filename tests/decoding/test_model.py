@@ -10,6 +10,8 @@ from sonho.decoding import Model, SonhoWarning, load, ramp
 from sonho.errors import DataError, InputNotFoundError, ModelFileError, UsageError
 from sonho.storage.model_file import save_model_file
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 CELLS = [
     {"cell": "lstm", "num_layers": 2},
     {"cell": "gru", "hidden_size": 33},

@@ -1,4 +1,4 @@
-"""The NumPy networks against PyTorch's layers, against themselves, and against trouble."""
+"""The networks, native and in NumPy, against PyTorch's layers, against themselves, and against trouble."""
 
 import warnings
 
@@ -9,6 +9,8 @@ from sonho.decoding import build_stepper, feed, network, stack_rows, take_rows
 from sonho.errors import ModelFileError
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 NETWORKS = [
     {"cell": "lstm"},
@@ -49,7 +51,8 @@ def test_forward_gives_the_logits_of_the_training_network(make_file, config):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_hidden_outputs_are_those_of_the_library_layer(make_file, cell):
+def test_hidden_outputs_are_those_of_the_library_layer(make_file, cell, monkeypatch):
+    monkeypatch.setenv("SONHO_ENGINE", "library")
     file = make_file(cell=cell, num_layers=2, embedding_dim=5)
     layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[cell](5, 7, 2, batch_first=True)
     for index in range(2):

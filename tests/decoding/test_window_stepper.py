@@ -3,6 +3,8 @@ import pytest
 
 from sonho.decoding import build_stepper, feed
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 
 @pytest.fixture(params=["lstm", "conv"])
 def files(request, make_file):

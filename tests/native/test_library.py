@@ -98,7 +98,7 @@ def test_without_a_library_the_fallback_is_used_and_one_warning_given():
     code = (
         "import pathlib, warnings; warnings.simplefilter('always');"
         "from sonho.native import library; library._find = lambda: None;"
-        "from sonho.nn.recurrent import engine_name; print(engine_name(), engine_name())"
+        "print(library.engine_name(), library.engine_name())"
     )
     told = in_new_process(code)
     assert "library library" in told

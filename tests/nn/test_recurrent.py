@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from sonho.errors import UsageError
+from sonho.native.library import engine_name
 from sonho.nn.cells import LSTMState, lstm_cell
-from sonho.nn.recurrent import Recurrent, engine_name, run_library, run_reference
+from sonho.nn.recurrent import Recurrent, run_library, run_reference
 
 N, T, D, H = 3, 4, 5, 7
 CELLS = [("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]

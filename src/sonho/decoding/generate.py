@@ -11,14 +11,16 @@ from typing import Literal
 
 import numpy as np
 
-from sonho.decoding.sampler import Sampler
-from sonho.decoding.state import Array, State, stack_rows, take_rows
+from sonho.decoding.drawing import Rows
+from sonho.decoding.state import Array, State, stack_rows
 from sonho.decoding.stepper import Stepper, feed
 from sonho.decoding.stopping import StopMatcher
 from sonho.text import IncrementalDecoder
 from sonho.text.incremental import WholeDecoder
 
 FinishReason = Literal["stop", "length"]
+# Tokens drawn in one call of the engine: many enough that calls cost nothing, few enough for text to flow.
+MOST_TOKENS_A_CALL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,20 @@ class RowWriter:
         self.num_tokens = 0
         self.finish_reason: FinishReason | None = None
 
+    @property
+    def room(self) -> int:
+        """Tokens that may still come."""
+        return self._max_tokens - self.num_tokens
+
+    def extend(self, tokens: Sequence[int]) -> str:
+        """Take drawn tokens, until the text ends; return the text that they set free."""
+        pieces = []
+        for token in tokens:
+            pieces.append(self.push(token))
+            if self.finish_reason is not None:
+                break
+        return "".join(pieces)
+
     def push(self, token: int) -> str:
         """Take a drawn token; return the text that it sets free."""
         self.num_tokens += 1
@@ -99,29 +115,18 @@ def feed_rows(stepper: Stepper, prompts: Sequence[Array]) -> tuple[Array, State]
     return np.concatenate([logits for logits, _ in results]), stack_rows([state for _, state in results])
 
 
-def draw_rows(
-    stepper: Stepper, logits: Array, state: State, sampler: Sampler, writers: Sequence[RowWriter]
-) -> Iterator[tuple[int, str]]:
-    """Draw until every writer has ended; yields (row, text), last of a row once its writer has ended.
-
-    `logits` (N, V) and `state` are those of N fed rows, one writer each.
-    """
+def draw_rows(rows: Rows, writers: Sequence[RowWriter]) -> Iterator[tuple[int, str]]:
+    """Draw until every writer has ended, one writer a row; yields (row, text), last of a row once its writer has ended."""
     running = list(enumerate(writers))
-    position = 0
-    while True:
-        tokens = sampler.draw(logits, position)  # (N,)
-        drawn = tokens.tolist()
-        for (row, writer), token in zip(running, drawn, strict=True):
-            text = writer.push(token)
+    count = 1  # the first token at once, then more and more a call
+    while running:
+        drawn = rows.draw(min(count, *(writer.room for _, writer in running)))
+        for (row, writer), tokens in zip(running, drawn, strict=True):
+            text = writer.extend(tokens)
             if text or writer.finish_reason:
                 yield row, text
-        sampler.record(drawn)
         going = [slot for slot, (_, writer) in enumerate(running) if writer.finish_reason is None]
-        if len(going) < len(running):
-            if not going:
-                return
-            running = [running[slot] for slot in going]
-            tokens, state = tokens[going], take_rows(state, going)
-            sampler.keep(going)
-        logits, state = stepper.step(tokens, state)
-        position += 1
+        if going and len(going) < len(running):
+            rows.keep(going)
+        running = [running[slot] for slot in going]
+        count = min(2 * count, MOST_TOKENS_A_CALL)

@@ -18,9 +18,10 @@ from typing import Any, Unpack, overload
 
 import numpy as np
 
+from sonho.decoding.drawing import start_rows
 from sonho.decoding.generate import Generation, Piece, RowWriter, draw_rows, feed_rows
 from sonho.decoding.prompt import encode_prompt, ids_to_feed
-from sonho.decoding.sampler import Sampler, Source
+from sonho.decoding.sampler import Source
 from sonho.decoding.settings import Options, Settings, SharedOptions, Temperature, check_whole, make_settings
 from sonho.decoding.stepper import build_stepper
 from sonho.decoding.symbols import forced_ids, logit_biases
@@ -166,7 +167,7 @@ class Model:
         """Check what is left to check, and set up the rows: their writers and what they will write."""
         tokenizer, data_kind = self.tokenizer, self.model_file.data_kind
         bias = logit_biases(settings, tokenizer, data_kind)
-        sampler = Sampler(settings, sources, bias=bias, forced=forced_ids(settings, tokenizer, data_kind))
+        forced = forced_ids(settings, tokenizer, data_kind)
         writers = [
             RowWriter(tokenizer.decoder(), settings.stops, tokenizer.eos_id, settings.max_tokens) for _ in sources
         ]
@@ -174,7 +175,10 @@ class Model:
 
         def pieces() -> Iterator[tuple[int, str]]:
             logits, state = feed_rows(self.stepper, prompts)
-            yield from draw_rows(self.stepper, logits, state, sampler, writers)
+            rows = start_rows(
+                self.stepper, logits, state, settings, sources, bias=bias, forced=forced, eos_id=tokenizer.eos_id
+            )
+            yield from draw_rows(rows, writers)
 
         return writers, pieces()
 

@@ -39,14 +39,14 @@ class NetworkStepper:
         vectors = arrays.get("embedding.weight")
         self.vocab_size = len(arrays["output.bias"])
         # Where no table of input products is made, ids are turned into vectors first.
-        self._vectors = vectors if vectors is not None and _table_size(arrays) > MAX_TABLE_SIZE else None
+        self._vectors = vectors if vectors is not None and not fits_a_table(arrays) else None
         folded = vectors if self._vectors is None else None
         self._layers = [
             _build_layer(config, arrays, index, folded, takes_ids=index == 0 and self._vectors is None)
             for index in range(config.num_layers)
         ]
-        self._norms = [_norm_weights(arrays, index) for index in range(config.num_layers)]
-        weight = arrays["embedding.weight" if config.tied else "output.weight"]
+        self._norms = [norm_weights(arrays, index) for index in range(config.num_layers)]
+        weight = arrays["output.weight"] if "output.weight" in arrays else arrays["embedding.weight"]  # or tied
         self._output_matrix, self._output_product = weight, RowProduct(weight)
         self._output_bias = np.array(arrays["output.bias"], dtype=np.float32)
         self._output_bias[list(masked_ids)] = -np.inf
@@ -71,6 +71,10 @@ class NetworkStepper:
         """`tokens` (N, T) to logits (N, T, V) and the new state."""
         hidden, state = self.hidden(tokens, state)
         return self.project(hidden), state
+
+    def last(self, tokens: Array, state: State) -> Array:
+        """`tokens` (N, T), at least one, to the logits (N, V) after the last, with big products."""
+        return self.project(self.hidden(tokens, state)[0][:, -1])
 
     def hidden(self, tokens: Array, state: State) -> tuple[Array, State]:
         """The last layer's outputs (N, T, H) and the new state."""
@@ -108,13 +112,11 @@ def layer_norm(inputs: Array, weight: Array, bias: Array) -> Array:
     return normed
 
 
-def _table_size(arrays: dict[str, Array]) -> int:
-    """Numbers in the table of a first layer's input products."""
-    vocab_size = len(arrays["output.bias"])
-    if "layers.0.weight" in arrays:
-        rows, kernel_size, _ = arrays["layers.0.weight"].shape
-        return int(rows * kernel_size * vocab_size)
-    return len(arrays["layers.0.bias"]) * vocab_size
+def fits_a_table(arrays: dict[str, Array]) -> bool:
+    """Whether the first layer's input products with every symbol are worth a table."""
+    rows = len(arrays["layers.0.bias"])
+    taps = arrays["layers.0.weight"].shape[1] if "layers.0.weight" in arrays else 1
+    return rows * taps * len(arrays["output.bias"]) <= MAX_TABLE_SIZE
 
 
 def _build_layer(
@@ -140,7 +142,8 @@ def _recurrent_class(config: ModelConfig) -> type[RecurrentLayer]:
     return LSTMLayer if config.cell == "lstm" else GRULayer
 
 
-def _norm_weights(arrays: dict[str, Array], index: int) -> Sequence[Array] | None:
+def norm_weights(arrays: dict[str, Array], index: int) -> Sequence[Array] | None:
+    """Weight and bias of a layer's norm, if it has one."""
     if f"layers.{index}.norm.weight" not in arrays:
         return None
     return arrays[f"layers.{index}.norm.weight"], arrays[f"layers.{index}.norm.bias"]

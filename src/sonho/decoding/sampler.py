@@ -52,7 +52,7 @@ class Sampler:
         scores = self._adjust(logits.astype(np.float64), position)
         peak = scores.max(axis=1, keepdims=True)
         if not np.isfinite(peak).all():
-            raise _nothing_to_draw(logits, position)
+            raise nothing_to_draw(position, broken=bool(np.isnan(logits).any() or np.isposinf(logits).any()))
         temperature = self._settings.temperature_at(position)
         if self._settings.uniform:
             scores = processors.uniform()(scores)
@@ -137,8 +137,9 @@ def _ban_unless_all(row: Array, tokens: list[int]) -> None:
         row[tokens] = before
 
 
-def _nothing_to_draw(logits: Array, position: int) -> Exception:
-    if np.isnan(logits).any() or np.isposinf(logits).any():
+def nothing_to_draw(position: int, *, broken: bool) -> Exception:
+    """Why the draw at `position` failed: `broken` logits, or settings that rule out every token."""
+    if broken:
         return ModelFileError(
             f"the logits are not numbers at token {position}; the weights are unusable, train the model again"
         )

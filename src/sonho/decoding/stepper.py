@@ -9,17 +9,22 @@ The one place where the engine is chosen.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from sonho.decoding.native_stepper import NativeStepper
 from sonho.decoding.network import NetworkStepper
 from sonho.decoding.ngram_stepper import NgramStepper
+from sonho.decoding.rounding import round_weights
 from sonho.decoding.state import Array, State
 from sonho.decoding.window_stepper import WindowStepper
-from sonho.errors import ModelFileError
+from sonho.errors import ModelFileError, UsageError
+from sonho.native import library
 from sonho.storage.model_file import ModelFile
 from sonho.text import masked_ids
+
+Weights = Literal["float32", "int8"]
 
 
 class Stepper(Protocol):
@@ -44,16 +49,26 @@ class Stepper(Protocol):
         """`tokens` (N, T) to logits (N, T, V) and the new state, with big products."""
 
 
-def build_stepper(model_file: ModelFile) -> Stepper:
-    """The stepper of a model. Raises ModelFileError when a weight is NaN or infinite."""
+def build_stepper(model_file: ModelFile, *, weights: Weights = "float32") -> Stepper:
+    """The stepper of a model. Raises ModelFileError when a weight is NaN or infinite.
+
+    `weights="int8"` rounds them to 8 bits with a scale for each output: a quarter of the memory, and faster.
+    """
     for name, array in model_file.arrays.items():
         if not np.isfinite(array).all():
             raise ModelFileError(f"array {name} holds NaN or infinity; the model cannot be used, train it again")
     config, vocab_size = model_file.model, model_file.tokenizer.vocab_size
+    if weights not in get_args(Weights):
+        raise UsageError(f"weights must be one of {', '.join(get_args(Weights))}, got {weights!r}")
     masked = masked_ids(model_file.tokenizer, model_file.data_kind)
     if config.cell == "ngram":
         return NgramStepper(config.order, vocab_size, model_file.arrays, masked)
-    network = NetworkStepper(config, model_file.arrays, masked)
+    network: NetworkStepper | NativeStepper
+    if library.engine_name() == "native":
+        network = NativeStepper(config, model_file.arrays, masked, bits=8 if weights == "int8" else 32)
+    else:
+        arrays = model_file.arrays if weights == "float32" else round_weights(config, model_file.arrays)
+        network = NetworkStepper(config, arrays, masked)
     return WindowStepper(network, model_file.window) if model_file.window > 0 else network
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sonho.decoding.native_stepper import NativeStepper
 from sonho.decoding.network import NetworkStepper
 from sonho.decoding.state import Array, State
 
@@ -19,7 +20,7 @@ WINDOWS_AT_ONCE = 256
 class WindowStepper:
     """State: the last W token ids (N, W) int64, oldest first, -1 before the start."""
 
-    def __init__(self, network: NetworkStepper, window: int) -> None:
+    def __init__(self, network: NetworkStepper | NativeStepper, window: int) -> None:
         self.vocab_size = network.vocab_size
         self._network, self._window = network, window
 
@@ -49,8 +50,8 @@ class WindowStepper:
         for rows, pieces in _by_length(flat):
             for start in range(0, len(rows), WINDOWS_AT_ONCE):
                 chunk = pieces[start : start + WINDOWS_AT_ONCE]
-                hidden, _ = self._network.hidden(chunk, self._network.initial_state(len(chunk)))
-                logits[rows[start : start + WINDOWS_AT_ONCE]] = self._network.project(hidden[:, -1])
+                fresh = self._network.initial_state(len(chunk))
+                logits[rows[start : start + WINDOWS_AT_ONCE]] = self._network.last(chunk, fresh)
         return logits.reshape(*tokens.shape, self.vocab_size), (seen[:, tokens.shape[1] :],)
 
 

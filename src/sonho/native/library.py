@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sonho.errors import UsageError
 
+ENGINES = ("native", "library", "reference")
 CELLS = {"lstm": 0, "gru": 1, "rnn_tanh": 2, "rnn_relu": 3}
 NAMES = ("libsonho.so", "libsonho.dylib")
 
@@ -51,15 +52,23 @@ def available() -> bool:
     return _load() is not None
 
 
+def engine_name() -> str:
+    """The engine in force: native where it was built. Raises UsageError for an unknown SONHO_ENGINE."""
+    name = os.environ.get("SONHO_ENGINE") or ("native" if available() else "library")
+    if name not in ENGINES:
+        raise UsageError(f"SONHO_ENGINE={name!r} is unknown; choose one of {', '.join(ENGINES)}")
+    return name
+
+
 def isas() -> list[str]:
     """The instruction sets that this machine can run, best first."""
-    names: bytes = _library().sonho_isas()
+    names: bytes = loaded().sonho_isas()
     return names.decode().split()
 
 
 def select_isa(name: str) -> None:
     """Use one instruction set from now on. Raises UsageError if this machine cannot run it."""
-    if _library().sonho_select_isa(name.encode()):
+    if loaded().sonho_select_isa(name.encode()):
         raise UsageError(f"SONHO_ISA={name!r} cannot run here; choose one of {', '.join(isas())}")
 
 
@@ -73,45 +82,47 @@ def threads_wanted() -> int:
 
 def saved_size(cell: str, batch_size: int, steps: int, hidden_size: int) -> int:
     """Floats that `Window.saved` must hold."""
-    return int(_library().sonho_saved_size(CELLS[cell], batch_size, steps, hidden_size))
+    return int(loaded().sonho_saved_size(CELLS[cell], batch_size, steps, hidden_size))
 
 
 def window_forward(window: Window) -> None:
-    _check(_library().sonho_window_forward(ctypes.byref(window)))
+    check(loaded().sonho_window_forward(ctypes.byref(window)))
 
 
 def window_backward(window: Window) -> None:
-    _check(_library().sonho_window_backward(ctypes.byref(window)))
+    check(loaded().sonho_window_backward(ctypes.byref(window)))
 
 
 def scatter_add(
     ids: int, rows: int, stride: int, num_rows: int, table: int, shape: tuple[int, int], threads: int
 ) -> None:
     """table[ids[r]] += rows[r], for rows (R, columns) that are `stride` floats apart and a table of `shape`."""
-    _check(_library().sonho_scatter_add(ids, rows, stride, num_rows, table, *shape, threads))
+    check(loaded().sonho_scatter_add(ids, rows, stride, num_rows, table, *shape, threads))
 
 
 def outer_sum(a: int, stride: int, b: int, num_rows: int, out: int, shape: tuple[int, int], threads: int) -> None:
     """out = a.T @ b, for a (R, M) whose rows are `stride` floats apart, b (R, C) and out of `shape` (M, C)."""
-    _check(_library().sonho_outer_sum(a, stride, b, num_rows, *shape, out, threads))
+    check(loaded().sonho_outer_sum(a, stride, b, num_rows, *shape, out, threads))
 
 
 def sigmoid(x: int, y: int, n: int) -> None:
     """The kernels' own sigmoid, for tests of its error."""
-    _library().sonho_sigmoid(x, y, n)
+    loaded().sonho_sigmoid(x, y, n)
 
 
 def tanh(x: int, y: int, n: int) -> None:
     """The kernels' own tanh, for tests of its error."""
-    _library().sonho_tanh(x, y, n)
+    loaded().sonho_tanh(x, y, n)
 
 
-def _check(status: int) -> None:
+def check(status: int) -> None:
+    """Raise UsageError for what a function of the library returned, unless all went well."""
     if status:
         raise UsageError(_ERRORS[status])
 
 
-def _library() -> ctypes.CDLL:
+def loaded() -> ctypes.CDLL:
+    """The library itself. Raises UsageError where there is none."""
     library = _load()
     if library is None:
         raise UsageError("the native kernels are not installed; install a C++ compiler and then sonho again")
@@ -123,7 +134,7 @@ def _load() -> ctypes.CDLL | None:
     path = _find()
     if path is None:
         warnings.warn(
-            "sonho's native kernels were not built, so training takes several times as long;"
+            "sonho's native kernels were not built, so training and generating take several times as long;"
             " install a C++ compiler and then sonho again",
             RuntimeWarning,
             stacklevel=2,
@@ -136,6 +147,15 @@ def _load() -> ctypes.CDLL | None:
     library.sonho_saved_size.argtypes = [ctypes.c_int32, integer, integer, integer]
     library.sonho_scatter_add.argtypes = [address, address, integer, integer, address, integer, integer, ctypes.c_int]
     library.sonho_outer_sum.argtypes = [address, integer, address, *[integer] * 3, address, ctypes.c_int]
+    library.sonho_network_new.argtypes = [address]
+    library.sonho_sampler_new.argtypes = [address, address, integer]
+    for function in (library.sonho_network_new, library.sonho_sampler_new):
+        function.restype = address
+    for function in (library.sonho_network_free, library.sonho_sampler_free):
+        function.argtypes = [address]
+        function.restype = None
+    library.sonho_network_run.argtypes = [address, integer, integer, *[address] * 3, ctypes.c_int32, ctypes.c_int]
+    library.sonho_draw.argtypes = [address, integer, integer, *[address] * 8, ctypes.c_int]
     for function in (library.sonho_sigmoid, library.sonho_tanh):
         function.argtypes = [address, address, integer]
         function.restype = None

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "steps.h"
 #include "threads.h"
 
 namespace {
@@ -25,6 +26,7 @@ bool has_avx512() {
 struct Isa {
     const char *name;
     const Kernels *kernels;
+    const StepKernels *steps;
 };
 
 // What this machine can run, best first.
@@ -32,10 +34,10 @@ const std::vector<Isa> &available() {
     static const std::vector<Isa> list = [] {
         std::vector<Isa> found;
 #if defined(SONHO_X86)
-        if (has_avx512()) found.push_back({"avx512", &kernels_avx512});
-        if (has_avx2()) found.push_back({"avx2", &kernels_avx2});
+        if (has_avx512()) found.push_back({"avx512", &kernels_avx512, &steps_avx512});
+        if (has_avx2()) found.push_back({"avx2", &kernels_avx2, &steps_avx2});
 #endif
-        found.push_back({"baseline", &kernels_baseline});
+        found.push_back({"baseline", &kernels_baseline, &steps_baseline});
         return found;
     }();
     return list;
@@ -127,6 +129,8 @@ Status run_window(const SonhoWindow &w, int64_t panels, int64_t panel_size, int6
 }
 
 }  // namespace
+
+const StepKernels &step_kernels() { return *isa().steps; }
 
 #define API __attribute__((visibility("default")))
 

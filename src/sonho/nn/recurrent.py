@@ -8,7 +8,6 @@ one step at a time. All take the same weights and give the same numbers; SONHO_E
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import torch
@@ -16,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sonho.config import Cell
-from sonho.errors import UsageError
 from sonho.native import library
 from sonho.nn import native_ops
 from sonho.nn.cells import LSTMState, gru_cell, lstm_cell, rnn_cell
@@ -81,7 +79,7 @@ class Recurrent(nn.Module):
         weight_hh: Tensor = self.weight_hh
         if self.training and self.weight_drop:
             weight_hh = F.dropout(weight_hh, self.weight_drop)  # one mask for the whole window (DropConnect)
-        return ENGINES[engine_name()](self, inputs, state, weight_hh, lengths, embedding)
+        return ENGINES[library.engine_name()](self, inputs, state, weight_hh, lengths, embedding)
 
 
 Engine = Callable[[Recurrent, Tensor, LayerState, Tensor, Tensor | None, Tensor | None], tuple[Tensor, LayerState]]
@@ -226,11 +224,3 @@ def _keep_finished(new: LayerState, old: LayerState, running: Tensor) -> LayerSt
 
 
 ENGINES: dict[str, Engine] = {"native": run_native, "library": run_library, "reference": run_reference}
-
-
-def engine_name() -> str:
-    """The engine in force: native where it was built. Raises UsageError for an unknown SONHO_ENGINE."""
-    name = os.environ.get("SONHO_ENGINE") or ("native" if library.available() else "library")
-    if name not in ENGINES:
-        raise UsageError(f"SONHO_ENGINE={name!r} is unknown; choose one of {', '.join(ENGINES)}")
-    return name
