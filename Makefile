@@ -28,6 +28,7 @@ sanitize: $(READY)  ## run the native kernels under AddressSanitizer and Undefin
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/sanitize -G Ninja -DSONHO_SANITIZE=ON
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/sanitize
 	build/sanitize/driver
+	build/sanitize/decode_driver
 
 check: $(READY)  ## linters, types and the import layers
 	$(BIN)/ruff check .

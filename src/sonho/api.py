@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from sonho.config import build_config
+from sonho.config import Weights, build_config
 from sonho.decoding.generate import Generation, Piece
 from sonho.decoding.model import Model, load
 from sonho.decoding.settings import Options
@@ -70,14 +70,21 @@ def train(
     return run([paths] if isinstance(paths, str) else list(paths), Path(output), sections, resume=resume, init=init)
 
 
-def evaluate(model: str | PathLike[str], texts: str | Sequence[str], *, limit: int = 1_000_000, **data: Any) -> Report:
+def evaluate(
+    model: str | PathLike[str],
+    texts: str | Sequence[str],
+    *,
+    limit: int = 1_000_000,
+    weights: Weights = "float32",
+    **data: Any,
+) -> Report:
     """Bits per character and more of a model on held-out files.
 
     Of a text longer than `limit` tokens about so many are scored, spread evenly; 0 is all. `data` are
-    settings such as columns.
+    settings such as columns; `weights` are those of `load`.
     """
     names = [texts] if isinstance(texts, str) else list(texts)
-    return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit).report
+    return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit, weights=weights).report
 
 
 def score(model: str | PathLike[str], text: str, *, alternatives: int = 0) -> list[TokenScore]:
@@ -95,6 +102,7 @@ def evaluation_table(
     train_texts: Sequence[str] = (),
     with_baselines: bool = True,
     limit: int = 0,
+    weights: Weights = "float32",
 ) -> Evaluation:
     """Evaluate a model on texts read as its training text was; `settings` may say otherwise."""
     from sonho.data.corpus import encode_for_evaluation
@@ -105,7 +113,7 @@ def evaluation_table(
     config = build_config({"data": stored_data_settings(model_file)}, settings).data
     tokenizer, kind = model_file.tokenizer, model_file.data_kind
     part = encode_for_evaluation(list(texts), tokenizer, config)
-    report = evaluate_part(model_file, part, stride=config.stride, limit=limit)
+    report = evaluate_part(model_file, part, stride=config.stride, limit=limit, weights=weights)
     found: dict[str, float] = {}
     if with_baselines:
         # Without the training text there is nothing to count n-grams on.

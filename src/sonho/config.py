@@ -23,6 +23,8 @@ Cell = Literal["lstm", "gru", "rnn", "conv", "ngram"]
 Level = Literal["char", "byte", "word", "subword"]
 DataKind = Literal["stream", "records", "windows"]
 UnknownPolicy = Literal["skip", "nearest", "error"]
+# What a running model multiplies with: the weights as they are, or 8 bits of each.
+Weights = Literal["float32", "int8"]
 
 
 def _help(default: Any, text: str) -> Any:

@@ -145,7 +145,7 @@ def test_two_trainers_cannot_share_a_run_folder(sonho, text_file, tmp_path):
 
 
 def test_a_fault_of_ours_is_one_line_too(sonho, stream_run, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("two\nlines")
 
     monkeypatch.setattr("sonho.cli.generate.load", broken)

@@ -47,6 +47,23 @@ def test_a_stop_inside_a_longer_token_cuts_it():
     assert write(words, "hello there hello", stops=["the"])[:2] == (["hello", " "], "stop")
 
 
+@pytest.mark.parametrize("stops", [(), ("zz",), ("ca",)])
+@pytest.mark.parametrize("level", ["byte", "char"])
+@pytest.mark.parametrize(("ids", "max_tokens"), [("abcabc", 99), ("abcabc", 6), ("a", 1), ("abc", 2)])
+def test_many_tokens_write_what_they_write_one_by_one(level, stops, ids, max_tokens):
+    tokenizer = fit_tokenizer(["abc\n"], DataConfig(level=level))
+    for end in ([], [tokenizer.eos_id]):
+        tokens = [*tokenizer.encode(ids).tolist(), *end]
+        one, many = (RowWriter(tokenizer.decoder(), stops, tokenizer.eos_id, max_tokens) for _ in range(2))
+        text = ""
+        for token in tokens:
+            text += one.push(token)
+            if one.finish_reason:
+                break
+        assert many.extend(tokens) == text
+        assert (many.finish_reason, many.num_tokens) == (one.finish_reason, one.num_tokens)
+
+
 def test_prompts_are_fed_alone_and_equal_ones_once(make_file, monkeypatch):
     from sonho.decoding import generate
 

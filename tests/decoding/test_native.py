@@ -116,7 +116,9 @@ def test_products_of_integers_fill_their_32_bits_and_no_more():
     # Every weight and every input at its largest: the sum of 5000 products must neither wrap nor lose its size.
     size = 5000
     layer = LayerSpec("rnn_relu", 1, table=np.ones((2, 1)), weight_hh=np.zeros((1, 1)))
-    wide = LayerSpec("rnn_relu", size, weight_ih=np.ones((size, 1)), weight_hh=np.zeros((size, size)), bias=np.zeros(size))
+    wide = LayerSpec(
+        "rnn_relu", size, weight_ih=np.ones((size, 1)), weight_hh=np.zeros((size, size)), bias=np.zeros(size)
+    )
     network = Network([layer, wide], np.ones((3, size), np.float32), np.zeros(3), bits=8)
     states = (np.zeros((1, 1), np.float32), np.zeros((1, size), np.float32))
     logits, _ = network.run(np.array([[0]]), states, Logits.LAST)
@@ -163,13 +165,17 @@ def test_samplers_draw_what_their_twin_draws(isa, options):
     forced[:, 4] = 9
     samplers = make_samplers(settings, sources, bias=extra, vocab_size=vocab_size, eos_id=22)
     temperatures = np.full((rows, count), settings.temperature)
-    tokens, drawn, failures, _, _ = network.draw((np.zeros((rows, 1), np.float32),), logits, samplers, temperatures, forced)
+    tokens, drawn, failures, _, _ = network.draw(
+        (np.zeros((rows, 1), np.float32),), logits, samplers, temperatures, forced
+    )
     assert drawn.tolist() == [count] * rows
     assert not failures.any()
     np.testing.assert_array_equal(tokens, np.stack(expected, axis=1))
 
 
-@pytest.mark.parametrize("config", [{"cell": "lstm"}, {"cell": "gru", "num_layers": 2}, {"cell": "conv", "num_layers": 2}], ids=str)
+@pytest.mark.parametrize(
+    "config", [{"cell": "lstm"}, {"cell": "gru", "num_layers": 2}, {"cell": "conv", "num_layers": 2}], ids=str
+)
 @pytest.mark.parametrize("data_kind", ["stream", "records"])
 def test_texts_are_those_of_the_twin(make_file, monkeypatch, config, data_kind):
     file = make_file(data_kind=data_kind, hidden_size=24, **config)
@@ -246,7 +252,7 @@ def test_a_failure_comes_after_the_text_before_it(make_model):
     model = make_model()
     pieces = model.stream("ab", temperature=lambda position: 1.0 if position < 9 else -1.0, max_tokens=50, seed=1)
     text = ""
-    with pytest.raises(UsageError, match="temperature"):
+    with pytest.raises(UsageError, match="temperature"):  # noqa: PT012
         for piece in pieces:
             text += piece.text
     assert len(text) == 2 + 9

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from sonho.cli.options import flag_settings, setting_flags
+from sonho.cli.options import flag_settings, setting_flags, weights_flag
+from sonho.config import Weights
 
 
 @click.command("evaluate")
@@ -23,6 +24,7 @@ from sonho.cli.options import flag_settings, setting_flags
     show_default=True,
     help="of a longer text score about this many tokens, spread evenly; 0 = all",
 )
+@weights_flag
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def command(
     model: str,
@@ -30,6 +32,7 @@ def command(
     no_baselines: bool,
     train_text: tuple[str, ...],
     limit: int,
+    weights: Weights,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -47,6 +50,7 @@ def command(
         train_texts=train_text,
         with_baselines=not no_baselines,
         limit=limit,
+        weights=weights,
     )
     if as_json:
         print(json.dumps({**table.report.to_dict(), "baselines": table.baselines}))

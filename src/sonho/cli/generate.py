@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from sonho.cli.options import weights_flag
+from sonho.config import Weights
 from sonho.decoding.model import Model, load
 from sonho.errors import UsageError
 
@@ -49,6 +51,7 @@ from sonho.errors import UsageError
 )
 @click.option("--allow-unknown", is_flag=True, help="let <unk> be drawn")
 @click.option("--no-echo", is_flag=True, help="leave the prompt out of the output")
+@weights_flag
 @click.option("-i", "--interactive", is_flag=True, help="ask for prompts until the input ends")
 @click.option("--json", "as_json", is_flag=True, help="one JSON line a text")
 def command(
@@ -64,6 +67,7 @@ def command(
     stop: tuple[str, ...],
     no_echo: bool,
     interactive: bool,
+    weights: Weights,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -76,7 +80,7 @@ def command(
     """
     if count < 1:
         raise UsageError(f"--count must be at least 1, got {count}")
-    loaded = load(model)
+    loaded = load(model, weights=weights)
     options = {name: value for name, value in options.items() if value is not None}
     options.update(
         logit_bias=_biases(bias),

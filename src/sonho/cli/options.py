@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
-from sonho.config import SECTIONS, parse_override, read_toml
+from sonho.config import SECTIONS, Weights, parse_override, read_toml
 from sonho.errors import InputNotFoundError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,6 +35,17 @@ FLAGS = {
     "--seed": "training.seed",
     "--threads": "training.threads",
 }
+
+
+def weights_flag(command: F) -> F:
+    """--weights, of the commands that run a model."""
+    return click.option(
+        "--weights",
+        type=click.Choice(get_args(Weights)),
+        default="float32",
+        show_default=True,
+        help="int8 is faster for large models, and nearly as good",
+    )(command)
 
 
 SETTING_NAMES = {f"{name}.{f.name}" for name, section in SECTIONS.items() for f in dataclasses.fields(section)}

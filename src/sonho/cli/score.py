@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from sonho.cli.options import weights_flag
+from sonho.config import Weights
 from sonho.errors import UsageError
 
 
@@ -33,6 +35,7 @@ from sonho.errors import UsageError
     show_default=True,
     help="symbols that the model does not know",
 )
+@weights_flag
 @click.option("--json", "as_json", is_flag=True, help="JSON lines instead of a table")
 def command(
     model: str,
@@ -43,6 +46,7 @@ def command(
     flagged: bool,
     worst: int | None,
     unknown: Any,
+    weights: Weights,
     as_json: bool,
 ) -> None:
     """Show how surprising FILE (or standard input) is to MODEL, in bits: high is unlike the training text.
@@ -59,7 +63,7 @@ def command(
     from sonho.storage.model_file import load_model_file
 
     model_file = load_model_file(model)
-    scorer = Scorer(model_file)
+    scorer = Scorer(model_file, weights=weights)
     # Lines are asked for as lines, whatever the model was trained on.
     chunks = iter_text(list(files) or ["-"], DataConfig())
     if tokens:

@@ -52,6 +52,18 @@ class Generation:
         return self.text
 
 
+class _Texts(dict[int, str]):
+    """What each token reads, found out when it is first asked for."""
+
+    def __init__(self, decoder: IncrementalDecoder) -> None:
+        super().__init__()
+        self._decoder = decoder
+
+    def __missing__(self, token: int) -> str:
+        self[token] = text = self._decoder.push((token,))
+        return text
+
+
 class RowWriter:
     """Turns the tokens of one row into text that can be shown, and knows when the text has ended."""
 
@@ -59,7 +71,8 @@ class RowWriter:
         self._decoder, self._matcher = decoder, StopMatcher(stops)
         self._eos_id, self._max_tokens = eos_id, max_tokens
         # Tokens that are whole characters always read the same.
-        self._texts: dict[int, str] | None = {} if isinstance(decoder, WholeDecoder) else None
+        self._texts = _Texts(decoder) if isinstance(decoder, WholeDecoder) else None
+        self._at_once = self._texts is not None and not stops
         self.num_tokens = 0
         self.finish_reason: FinishReason | None = None
 
@@ -69,8 +82,13 @@ class RowWriter:
         return self._max_tokens - self.num_tokens
 
     def extend(self, tokens: Sequence[int]) -> str:
-        """Take drawn tokens, until the text ends; return the text that they set free."""
+        """Take drawn tokens, of which only the last may be <eos>; return the text that they set free."""
         pieces = []
+        if self._at_once and self._texts is not None:  # nothing is held back, so only the last token can end the text
+            most = min(len(tokens), self.room) - 1
+            pieces.append("".join(map(self._texts.__getitem__, tokens[:most])))
+            self.num_tokens += most
+            tokens = tokens[most:]
         for token in tokens:
             pieces.append(self.push(token))
             if self.finish_reason is not None:
@@ -92,11 +110,7 @@ class RowWriter:
         return text
 
     def _decoded(self, token: int) -> str:
-        if self._texts is None:
-            return self._decoder.push((token,))
-        if token not in self._texts:
-            self._texts[token] = self._decoder.push((token,))
-        return self._texts[token]
+        return self._decoder.push((token,)) if self._texts is None else self._texts[token]
 
     def _flush(self) -> str:
         text = self._matcher.push(self._decoder.flush())
@@ -116,7 +130,10 @@ def feed_rows(stepper: Stepper, prompts: Sequence[Array]) -> tuple[Array, State]
 
 
 def draw_rows(rows: Rows, writers: Sequence[RowWriter]) -> Iterator[tuple[int, str]]:
-    """Draw until every writer has ended, one writer a row; yields (row, text), last of a row once its writer has ended."""
+    """Draw until every writer has ended, one writer a row.
+
+    Yields (row, text), last of a row once its writer has ended.
+    """
     running = list(enumerate(writers))
     count = 1  # the first token at once, then more and more a call
     while running:

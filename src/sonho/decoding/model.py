@@ -18,6 +18,7 @@ from typing import Any, Unpack, overload
 
 import numpy as np
 
+from sonho.config import Weights
 from sonho.decoding.drawing import start_rows
 from sonho.decoding.generate import Generation, Piece, RowWriter, draw_rows, feed_rows
 from sonho.decoding.prompt import encode_prompt, ids_to_feed
@@ -33,12 +34,14 @@ DEFAULT_TEMPERATURE = 0.8
 CALLS_TO_THE_PERSON = 3
 
 
-def load(path: str | PathLike[str]) -> Model:
+def load(path: str | PathLike[str], *, weights: Weights = "float32") -> Model:
     """Load a model file, or the one in a run folder.
+
+    `weights="int8"` rounds them to 8 bits: faster from some 200 units on, nearly the same texts.
 
     Raises InputNotFoundError, ModelFileError (damaged, altered or foreign) or StorageError.
     """
-    return Model(load_model_file(fspath(path)))
+    return Model(load_model_file(fspath(path)), weights=weights)
 
 
 class Model:
@@ -49,10 +52,10 @@ class Model:
     the prompt that the model does not know; the text shows them all the same.
     """
 
-    def __init__(self, model_file: ModelFile) -> None:
+    def __init__(self, model_file: ModelFile, *, weights: Weights = "float32") -> None:
         self.model_file = model_file
         self.tokenizer = model_file.tokenizer
-        self.stepper = build_stepper(model_file)
+        self.stepper = build_stepper(model_file, weights=weights)
 
     @overload
     def generate(

@@ -1,4 +1,4 @@
-"""Weights rounded to 8 bits: what libsonho keeps of them with `weights="int8"`, for the twin that knows float32 only."""
+"""Weights rounded to 8 bits, as libsonho does with `weights="int8"`, for the twin that knows float32 only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def round_weights(config: ModelConfig, arrays: dict[str, Array]) -> dict[str, Ar
 def round_rows(weight: Array) -> Array:
     """Each row (M, ...) to whole multiples of 1/127 of its largest number.
 
-    >>> (round_rows(np.array([[1.27, 0.504, -0.004]], np.float32)) * 100).round().tolist()
+    >>> (round_rows(np.array([[1.27, 0.504, 0.004]], np.float32)) * 100).round().tolist()
     [[127.0, 50.0, 0.0]]
     """
     flat = weight.reshape(len(weight), -1)

@@ -9,10 +9,11 @@ The one place where the engine is chosen.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args
 
 import numpy as np
 
+from sonho.config import Weights
 from sonho.decoding.native_stepper import NativeStepper
 from sonho.decoding.network import NetworkStepper
 from sonho.decoding.ngram_stepper import NgramStepper
@@ -23,8 +24,6 @@ from sonho.errors import ModelFileError, UsageError
 from sonho.native import library
 from sonho.storage.model_file import ModelFile
 from sonho.text import masked_ids
-
-Weights = Literal["float32", "int8"]
 
 
 class Stepper(Protocol):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sonho.config import DataKind
+from sonho.config import DataKind, Weights
 from sonho.decoding.state import State
 from sonho.decoding.stepper import Stepper, build_stepper
 from sonho.evaluation.metrics import Report, Tally
@@ -33,6 +33,7 @@ def evaluate(
     *,
     stride: int = 1,
     limit: int = 0,
+    weights: Weights = "float32",
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Score `part`, made with the model's own tokenizer, and report.
@@ -45,7 +46,7 @@ def evaluate(
     if model_file.model.cell == "ngram":
         return evaluate_ngram(ngram_of(model_file), part, tokenizer, kind, limit=limit, progress=progress)
     return evaluate_stepper(
-        build_stepper(model_file),
+        build_stepper(model_file, weights=weights),
         part,
         tokenizer,
         kind,

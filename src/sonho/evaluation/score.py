@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sonho.config import UnknownPolicy
+from sonho.config import UnknownPolicy, Weights
 from sonho.decoding.state import State
 from sonho.decoding.stepper import build_stepper
 from sonho.evaluation.evaluate import log_softmax
@@ -83,10 +83,10 @@ class LineScore:
 class Scorer:
     """Scores texts with one model; the arrays are made ready once."""
 
-    def __init__(self, model_file: ModelFile) -> None:
+    def __init__(self, model_file: ModelFile, *, weights: Weights = "float32") -> None:
         self._tokenizer = model_file.tokenizer
         self._records = model_file.data_kind == "records"
-        self._stepper = build_stepper(model_file)
+        self._stepper = build_stepper(model_file, weights=weights)
         self._chars = self._tokenizer.char_counts().astype(np.int64)  # (V,)
 
     def tokens(self, text: str, *, unknown: UnknownPolicy = "skip", alternatives: int = 0) -> Iterator[TokenScore]:

@@ -53,10 +53,17 @@ inline Sums pair_sums(Shorts x, Shorts y) {
 #endif
 }
 
+// Compilers split and join a conversion of this width, so it is spelled out.
 inline Shorts load_shorts(const int8_t *p) {
     Bytes bytes;
     memcpy(&bytes, p, sizeof bytes);
+#if defined(__AVX512BW__)
+    return (Shorts)_mm512_cvtepi8_epi16((__m256i)bytes);
+#elif defined(__AVX2__)
+    return (Shorts)_mm256_cvtepi8_epi16((__m128i)bytes);
+#else
     return __builtin_convertvector(bytes, Shorts);
+#endif
 }
 
 template <int R, int P>

@@ -1,0 +1,189 @@
+// Runs networks, samplers and the drawing loop on awkward shapes, for the sanitizers: `make sanitize`. Each array has
+// exactly the size that it should have. What the numbers should be is tested from Python.
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "network.h"
+#include "sampling.h"
+
+extern "C" {
+const char *sonho_isas();
+int sonho_select_isa(const char *name);
+void *sonho_network_new(const SonhoNetwork *spec);
+void sonho_network_free(void *network);
+int sonho_network_run(const void *network, int64_t N, int64_t T, const int64_t *ids, void *const *states, float *logits,
+                      int32_t which, int threads);
+void *sonho_sampler_new(const SonhoSampling *settings, const int64_t *prompt, int64_t prompt_length);
+void sonho_sampler_free(void *sampler);
+int sonho_draw(const void *network, int64_t N, int64_t count, void *const *states, void *const *samplers,
+               const double *temperatures, const int64_t *forced, float *logits, int64_t *tokens, int64_t *drawn,
+               int32_t *failures, int threads);
+}
+
+namespace {
+
+using Floats = std::vector<float>;
+using Ids = std::vector<int64_t>;
+constexpr int64_t V = 7;
+
+void require(bool held, const char *what) {
+    if (held) return;
+    fprintf(stderr, "failed: %s\n", what);
+    exit(1);
+}
+
+Floats draw(int64_t n) {
+    static std::mt19937 generator(1);
+    Floats x(n);
+    for (float &value : x) value = std::normal_distribution<float>(0.0f, 0.1f)(generator);
+    return x;
+}
+
+struct Case {
+    int32_t cell;
+    int64_t H, num_layers, N, T;
+    int32_t bits;
+    bool dense, norm;  // whether the first layer is fed vectors; layer norm
+};
+
+struct Model {
+    std::vector<Floats> held;
+    std::vector<SonhoLayer> layers;
+    SonhoNetwork spec{};
+    void *network;
+
+    const float *keep(int64_t n) {
+        held.push_back(draw(n));
+        return held.back().data();
+    }
+    explicit Model(const Case &c) {
+        const bool conv = c.cell == CONV;
+        const int64_t G = conv ? 2 : gates_of(c.cell), D = 5, K = conv ? 3 : 1;
+        for (int64_t l = 0; l < c.num_layers; ++l) {
+            SonhoLayer layer{};
+            layer.cell = c.cell, layer.H = c.H, layer.K = K, layer.dilation = l + 1;
+            layer.takes_ids = l == 0 && !c.dense;
+            if (layer.takes_ids) {
+                layer.table = keep(K * V * G * c.H);
+                if (conv && c.H % 2) layer.residual = keep(V * c.H);
+            } else {
+                layer.D = l == 0 ? D : c.H;
+                layer.weight_ih = keep(G * c.H * K * layer.D);
+                layer.adds_input = conv && layer.D == c.H;
+            }
+            if (!layer.takes_ids || conv) layer.bias = keep(G * c.H);
+            if (!conv) layer.weight_hh = keep(G * c.H * c.H);
+            if (c.norm) layer.norm_weight = keep(c.H), layer.norm_bias = keep(c.H);
+            layers.push_back(layer);
+        }
+        spec.bits = c.bits, spec.V = V, spec.num_layers = c.num_layers, spec.layers = layers.data();
+        if (c.dense) spec.vector_size = D, spec.vectors = keep(V * D);
+        spec.output_weight = keep(V * c.H), spec.output_bias = keep(V);
+        network = sonho_network_new(&spec);
+        require(network, "network");
+    }
+    ~Model() { sonho_network_free(network); }
+};
+
+struct States {
+    std::vector<Floats> floats;
+    std::vector<Ids> ids;
+    std::vector<void *> addresses;
+
+    States(const Model &model, int64_t N) {
+        for (const SonhoLayer &layer : model.layers) {
+            const int64_t past = (layer.K - 1) * layer.dilation;
+            if (layer.cell == CONV && layer.takes_ids)
+                ids.emplace_back(N * past, -1);
+            else
+                for (int i = 0; i < (layer.cell == LSTM ? 2 : 1); ++i)
+                    floats.emplace_back(N * (layer.cell == CONV ? past * layer.D : layer.H));
+        }
+        auto next_floats = floats.begin();
+        auto next_ids = ids.begin();
+        for (const SonhoLayer &layer : model.layers)
+            if (layer.cell == CONV && layer.takes_ids)
+                addresses.push_back((next_ids++)->data());
+            else
+                for (int i = 0; i < (layer.cell == LSTM ? 2 : 1); ++i) addresses.push_back((next_floats++)->data());
+    }
+    bool operator==(const States &other) const { return floats == other.floats && ids == other.ids; }
+};
+
+void run(const Case &c) {
+    const Model model(c);
+    Ids ids(c.N * c.T);
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = i * 5 % V;
+    States states(model, c.N), again(model, c.N);
+    Floats all(c.N * c.T * V), threaded(c.N * c.T * V), last(c.N * V);
+    const auto feed = [&](States &s, float *logits, int which, int threads) {
+        return sonho_network_run(model.network, c.N, c.T, ids.data(), s.addresses.data(), logits, which, threads);
+    };
+    require(feed(states, all.data(), 2, 1) == 0 && feed(again, threaded.data(), 2, 3) == 0, "run");
+    require(all == threaded && states == again, "three threads give the bits of one");
+    for (float x : all) require(std::isfinite(x), "every logit is finite");
+    if (c.T > 0) require(feed(states, last.data(), 1, 2) == 0, "the last step");
+    require(feed(states, nullptr, 0, 1) == 0, "no logits");
+    if (!ids.empty()) {
+        ids.back() = V;
+        require(feed(states, nullptr, 0, 1) != 0, "an id outside the vocabulary is refused");
+    }
+
+    const int64_t count = 9;
+    const std::vector<double> bias = {-std::numeric_limits<double>::infinity(), 0, 0.5, 0, 0, 0, 0};
+    SonhoSampling settings{};
+    settings.repetition_penalty = settings.top_p = settings.typical_p = 1.0;
+    settings.V = V, settings.eos = 2, settings.seed = 5;
+    std::vector<SonhoSampling> kinds(5, settings);
+    kinds[1].bias = bias.data(), kinds[1].top_k = 3, kinds[1].top_p = 0.9, kinds[1].typical_p = 0.9, kinds[1].min_p = 0.01;
+    kinds[2].repetition_penalty = 1.3, kinds[2].frequency_penalty = 0.1, kinds[2].repetition_window = 3;
+    kinds[3].no_repeat_ngram = 2, kinds[3].uniform = 1;
+    kinds[4].no_repeat_ngram = 1, kinds[4].presence_penalty = 0.5;
+    const Ids prompt = {3, 4, 5, 3};
+    std::vector<std::vector<Ids>> results;
+    for (int threads : {1, 3}) {
+        std::vector<void *> samplers;
+        for (int64_t n = 0; n < c.N; ++n) {
+            kinds[n % 5].stream = n;
+            samplers.push_back(sonho_sampler_new(&kinds[n % 5], prompt.data(), prompt.size()));
+        }
+        const std::vector<double> temperatures(c.N * count, 0.8);
+        Ids forced(c.N * count, -1), tokens(c.N * count), drawn(c.N);
+        if (!forced.empty()) forced[0] = 6;
+        std::vector<int32_t> failures(c.N);
+        States from(model, c.N);
+        Floats logits = last;
+        require(sonho_draw(model.network, c.N, count, from.addresses.data(), samplers.data(), temperatures.data(),
+                           forced.data(), logits.data(), tokens.data(), drawn.data(), failures.data(), threads) == 0,
+                "draw");
+        for (void *sampler : samplers) sonho_sampler_free(sampler);
+        for (int64_t n = 0; n < c.N; ++n) require(drawn[n] >= 1 && drawn[n] <= count && !failures[n], "tokens are drawn");
+        results.push_back({tokens, drawn});
+    }
+    require(results[0] == results[1], "three threads draw what one draws");
+}
+
+}  // namespace
+
+int main() {
+    std::istringstream isas(sonho_isas());
+    int runs = 0;
+    for (std::string isa; isas >> isa;) {
+        require(sonho_select_isa(isa.c_str()) == 0, "select");
+        for (int32_t cell : {int32_t{LSTM}, int32_t{GRU}, int32_t{RNN_TANH}, int32_t{RNN_RELU}, CONV})
+            for (int64_t H : {1, 17, 33})
+                for (int64_t N : {0, 1, 13})
+                    for (int64_t T : {0, 1, 70})
+                        for (int kind = 0; kind < 8; ++kind, ++runs)
+                            run({cell, H, kind % 2 + 1, N, T, kind < 4 ? 32 : 8, kind % 4 > 1, kind % 3 == 0});
+    }
+    printf("%d passed, 0 failed\n", runs);
+    return 0;
+}
