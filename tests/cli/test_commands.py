@@ -95,6 +95,29 @@ def test_interactive_mode_answers_each_line(sonho, stream_run, monkeypatch):
     assert [line[:6] for line in out.splitlines()] == ["Humpty", "Dumpty"]
 
 
+@pytest.mark.parametrize("engine", ["native", "library"])
+def test_weights_in_8_bits_cost_at_most_half_a_percent(sonho, stream_run, text_file, monkeypatch, engine):
+    monkeypatch.setenv("SONHO_ENGINE", engine)
+    bits = []
+    for weights in ("float32", "int8"):
+        code, out, _ = sonho("evaluate", stream_run, text_file, "--no-baselines", "--weights", weights, "--json")
+        assert code == 0
+        bits.append(json.loads(out)["bits_per_char"])
+    assert bits[0] != bits[1]
+    assert abs(bits[1] / bits[0] - 1) < 0.005
+
+
+def test_generate_and_score_take_weights_in_8_bits(sonho, stream_run, text_file):
+    plain = sonho("generate", stream_run, "--seed", 1, "-t", 0.5)[1]
+    rounded = sonho("generate", stream_run, "--seed", 1, "-t", 0.5, "--weights", "int8")[1]
+    assert rounded[:10] == plain[:10]  # nearly the same model
+    scores = [sonho("score", stream_run, text_file, "--json", "--weights", w)[1] for w in ("float32", "int8")]
+    assert scores[0] != scores[1]
+    code, _, err = sonho("generate", stream_run, "--weights", "int4")
+    assert code == 2
+    assert "'int4'" in err[-1]
+
+
 def test_evaluate_gives_the_validation_figure_of_the_training(sonho, stream_run, names_run, text_file, tmp_path):
     text = text_file.read_text()
     held_out = tmp_path / "tail.txt"

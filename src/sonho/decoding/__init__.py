@@ -1,11 +1,12 @@
-"""Generating: from a model file to text, in NumPy, with the state carried from token to token.
+"""Generating: from a model file to text, without torch, with the state carried from token to token.
 
     model.py      load, Model: the door
     generate.py   rows side by side, pieces of text as they come
     settings.py   the options and their bounds; prompt.py, symbols.py: text to ids
-    sampler.py    logits to the next token; processors.py, history.py, philox.py
-    stepper.py    the model as tokens -> logits: network.py (recurrent.py, conv.py), window_stepper.py,
-                  ngram_stepper.py
+    drawing.py    rows that grow by a token, or by many in one call of libsonho
+    stepper.py    the model as tokens -> logits: native_stepper.py, or its twin in NumPy, network.py
+                  (recurrent.py, conv.py, rounding.py); window_stepper.py, ngram_stepper.py
+    sampler.py    logits to the next token, the twin; processors.py, history.py, philox.py
 
 Knows nothing of how a model was trained.
 """

@@ -73,4 +73,6 @@ def is_unknown(symbol: Symbol, tokenizer: Tokenizer) -> bool:
 
 
 def _all_but(ids: Iterable[int], vocab_size: int) -> Array:
-    return np.setdiff1d(np.arange(vocab_size), list(ids))
+    kept = np.ones(vocab_size, dtype=bool)  # np.setdiff1d would load numpy.ma, and the first letter would wait for it
+    kept[list(ids)] = False
+    return np.flatnonzero(kept)

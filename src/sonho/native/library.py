@@ -8,11 +8,10 @@ and torch can both call. Without a library, `available()` is false and callers u
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
-import importlib.metadata
 import os
+import sysconfig
 import warnings
 from pathlib import Path
 
@@ -170,7 +169,5 @@ def _find() -> Path | None:
     """SONHO_LIBRARY, or the library beside this file, or where an editable install put it."""
     if given := os.environ.get("SONHO_LIBRARY"):
         return Path(given)
-    folders = [Path(__file__).parent]
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        folders.append(Path(str(importlib.metadata.distribution("sonho").locate_file("sonho/native"))))
+    folders = [Path(__file__).parent, Path(sysconfig.get_path("platlib"), "sonho", "native")]
     return next((folder / name for folder in folders for name in NAMES if (folder / name).exists()), None)
