@@ -6,6 +6,7 @@
     train(paths, output)       from text to a run folder (needs sonho[train])
     evaluate(path, texts)      bits per character on held-out text
     score(path, text)          the surprise of every token
+    adapt(path, texts, output) the model, with the style of other texts
 
 Each is loaded when first used: `import sonho` is quick and brings no torch.
 """
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from sonho.api import evaluate, generate, load, score, stream_generate, train
+    from sonho.api import adapt, evaluate, generate, load, score, stream_generate, train
 
-__all__ = ["__version__", "evaluate", "generate", "load", "score", "stream_generate", "train"]
+__all__ = ["__version__", "adapt", "evaluate", "generate", "load", "score", "stream_generate", "train"]
 
 
 def __getattr__(name: str) -> Any:

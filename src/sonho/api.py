@@ -12,7 +12,8 @@ from sonho.config import Weights, build_config
 from sonho.decoding.generate import Generation, Piece
 from sonho.decoding.model import Model, load
 from sonho.decoding.settings import Options
-from sonho.storage.model_file import ModelFile, load_model_file
+from sonho.errors import UsageError
+from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
 
 if TYPE_CHECKING:
     from sonho.evaluation.metrics import Report
@@ -27,9 +28,10 @@ BASELINE_TOKENS = 30_000_000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's report on a text, and the bits per character of the baselines on the same text."""
+    """A model's reports on a text, and the bits per character of the baselines on the same text."""
 
     report: Report
+    adapted: Report | None  # of the model as it learned from the text, each token after it was scored
     baselines: dict[str, float]
 
 
@@ -87,6 +89,33 @@ def evaluate(
     return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit, weights=weights).report
 
 
+def adapt(model: str | PathLike[str], texts: str | Sequence[str], output: str | PathLike[str], **data: Any) -> Report:
+    """Let a model read files and learn from them in seconds; the result is a model file of its own.
+
+    Returns how well the model predicted the files on the way. `data` are settings such as columns. Raises
+    UsageError for a model that cannot be adapted, or where `output` exists.
+    """
+    if Path(output).exists():
+        raise UsageError(f"{output} exists; choose another name for the adapted model")
+    adapted, report = adapted_model(model, [texts] if isinstance(texts, str) else list(texts), {"data": data})
+    save_model_file(Path(output), adapted)
+    return report
+
+
+def adapted_model(
+    model: str | PathLike[str], texts: Sequence[str], settings: Settings | None = None
+) -> tuple[ModelFile, Report]:
+    """What a model becomes by reading files, and how well it predicted them on the way."""
+    from sonho.data.corpus import encode_for_evaluation
+    from sonho.training.adapt import AdaptiveStepper, read
+
+    model_file = load_model_file(model)
+    config = build_config({"data": stored_data_settings(model_file)}, settings or {}).data
+    stepper = AdaptiveStepper(model_file)
+    report = read(stepper, encode_for_evaluation(list(texts), model_file.tokenizer, config))
+    return stepper.model_file, report
+
+
 def score(model: str | PathLike[str], text: str, *, alternatives: int = 0) -> list[TokenScore]:
     """The surprise of every token of `text`, in bits."""
     from sonho.evaluation.score import Scorer
@@ -103,8 +132,12 @@ def evaluation_table(
     with_baselines: bool = True,
     limit: int = 0,
     weights: Weights = "float32",
+    adapt: bool = False,
 ) -> Evaluation:
-    """Evaluate a model on texts read as its training text was; `settings` may say otherwise."""
+    """Evaluate a model on texts read as its training text was; `settings` may say otherwise.
+
+    `adapt`: once more, learning on the way (from the first `limit` tokens).
+    """
     from sonho.data.corpus import encode_for_evaluation
     from sonho.evaluation.baselines import baselines
     from sonho.evaluation.evaluate import evaluate as evaluate_part
@@ -114,6 +147,11 @@ def evaluation_table(
     tokenizer, kind = model_file.tokenizer, model_file.data_kind
     part = encode_for_evaluation(list(texts), tokenizer, config)
     report = evaluate_part(model_file, part, stride=config.stride, limit=limit, weights=weights)
+    adapted: Report | None = None
+    if adapt:
+        from sonho.training.adapt import AdaptiveStepper, read
+
+        adapted = read(AdaptiveStepper(model_file), part, limit=limit)
     found: dict[str, float] = {}
     if with_baselines:
         # Without the training text there is nothing to count n-grams on.
@@ -121,7 +159,7 @@ def evaluation_table(
         orders = BASELINE_ORDERS if train is not None else ()
         rows = baselines(train or part, part, tokenizer, kind, orders=orders, max_tokens=BASELINE_TOKENS, limit=limit)
         found = {row.name: row.bits_per_char for row in rows}
-    return Evaluation(report, found)
+    return Evaluation(report, adapted, found)
 
 
 def stored_data_settings(model_file: ModelFile) -> dict[str, Any]:
@@ -135,6 +173,7 @@ __all__ = [
     "Generation",
     "Model",
     "Piece",
+    "adapt",
     "evaluate",
     "generate",
     "load",

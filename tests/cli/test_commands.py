@@ -95,6 +95,28 @@ def test_interactive_mode_answers_each_line(sonho, stream_run, monkeypatch):
     assert [line[:6] for line in out.splitlines()] == ["Humpty", "Dumpty"]
 
 
+def test_a_model_adapts_to_a_text(sonho, stream_run, names_run, names_file, tmp_path):
+    text, target = tmp_path / "other.txt", tmp_path / "adapted.safetensors"
+    text.write_text("".join(f"All the {i} king's horses and all the king's men.\n" for i in range(300)))
+    code, _, err = sonho("adapt", stream_run, text, "-o", target)
+    assert code == 0
+    assert "read 13," in err[0]
+    _, out, _ = sonho("evaluate", stream_run, text, "--no-baselines", "--adapt", "--json")
+    report = json.loads(out)
+    assert report["adapted"]["num_tokens"] == report["num_tokens"]
+    assert report["adapted"]["bits_per_char"] < 0.9 * report["bits_per_char"]
+    _, out, _ = sonho("evaluate", target, text, "--no-baselines", "--json")
+    assert json.loads(out)["bits_per_char"] < 0.8 * report["bits_per_char"]
+    assert "below the frozen weights" in sonho("evaluate", stream_run, text, "--no-baselines", "--adapt")[1]
+    options = ("--seed", 1, "-t", 0.5, "-m", 100)
+    assert sonho("generate", target, *options)[1] == sonho("generate", stream_run, *options, "--adapt", text)[1]
+    scores = [sonho("score", names_run, names_file, "--json", *flag)[1].splitlines() for flag in ([], ["--adapt"])]
+    assert len(scores[0]) == len(scores[1]) == 20
+    code, _, err = sonho("adapt", stream_run, text, "-o", target)
+    assert (code, len(err)) == (2, 1)
+    assert "exists; choose another name" in err[0]
+
+
 @pytest.mark.parametrize("engine", ["native", "library"])
 def test_weights_in_8_bits_cost_at_most_half_a_percent(sonho, stream_run, text_file, monkeypatch, engine):
     monkeypatch.setenv("SONHO_ENGINE", engine)

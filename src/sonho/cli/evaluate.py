@@ -24,6 +24,7 @@ from sonho.config import Weights
     show_default=True,
     help="of a longer text score about this many tokens, spread evenly; 0 = all",
 )
+@click.option("--adapt", is_flag=True, help="once more, learning from each token after scoring it (needs PyTorch)")
 @weights_flag
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def command(
@@ -32,6 +33,7 @@ def command(
     no_baselines: bool,
     train_text: tuple[str, ...],
     limit: int,
+    adapt: bool,
     weights: Weights,
     as_json: bool,
     **flags: Any,
@@ -51,12 +53,17 @@ def command(
         with_baselines=not no_baselines,
         limit=limit,
         weights=weights,
+        adapt=adapt,
     )
     if as_json:
-        print(json.dumps({**table.report.to_dict(), "baselines": table.baselines}))
+        adapted = {"adapted": table.adapted.to_dict()} if table.adapted else {}
+        print(json.dumps({**table.report.to_dict(), **adapted, "baselines": table.baselines}))
         return
     from rich.console import Console
 
-    from sonho.cli.report import print_table
+    from sonho.cli.report import print_adapted, print_table
 
-    print_table(Console(highlight=False, soft_wrap=True), ", ".join(texts), table.report, table.baselines)
+    console = Console(highlight=False, soft_wrap=True)
+    print_table(console, ", ".join(texts), table.report, table.baselines)
+    if table.adapted:
+        print_adapted(console, table.adapted, table.report)

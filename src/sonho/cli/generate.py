@@ -51,6 +51,7 @@ from sonho.errors import UsageError
 )
 @click.option("--allow-unknown", is_flag=True, help="let <unk> be drawn")
 @click.option("--no-echo", is_flag=True, help="leave the prompt out of the output")
+@click.option("--adapt", multiple=True, metavar="FILE", help="take on the style of a text first (needs PyTorch)")
 @weights_flag
 @click.option("-i", "--interactive", is_flag=True, help="ask for prompts until the input ends")
 @click.option("--json", "as_json", is_flag=True, help="one JSON line a text")
@@ -67,6 +68,7 @@ def command(
     stop: tuple[str, ...],
     no_echo: bool,
     interactive: bool,
+    adapt: tuple[str, ...],
     weights: Weights,
     as_json: bool,
     **options: Any,
@@ -80,7 +82,7 @@ def command(
     """
     if count < 1:
         raise UsageError(f"--count must be at least 1, got {count}")
-    loaded = load(model, weights=weights)
+    loaded = _adapted(model, adapt, weights) if adapt else load(model, weights=weights)
     options = {name: value for name, value in options.items() if value is not None}
     options.update(
         logit_bias=_biases(bias),
@@ -100,6 +102,15 @@ def command(
                 own_seed = (seed + number) % 2**63 if seed is not None and number else seed
                 drawn = {**options, "temperature": temperature, "seed": own_seed}
                 _write(loaded, prompt, drawn, as_json, many)
+
+
+def _adapted(model: str, texts: tuple[str, ...], weights: Weights) -> Model:
+    from sonho.api import adapted_model
+
+    adapted, report = adapted_model(model, texts)
+    told = f"read {', '.join(texts)}: {report.num_chars:,} characters at {report.bits_per_char:.4f} bits each"
+    print(told, file=sys.stderr)
+    return Model(adapted, weights=weights)
 
 
 def _write(model: Model, prompt: str, options: dict[str, Any], as_json: bool, many: bool) -> None:

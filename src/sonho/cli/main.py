@@ -24,6 +24,7 @@ COMMANDS = {
     "generate": "Write text with a trained model.",
     "evaluate": "Measure a model on held-out text, in bits per character.",
     "score": "Show how surprising a text is, line by line or token by token.",
+    "adapt": "Let a model take on the style of a text, in seconds.",
     "inspect": "Show what is in a model file.",
     "novelty": "Find what a text has copied from the training text.",
     "prepare": "Tokenise a large text into memory-mapped shards.",

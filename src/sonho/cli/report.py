@@ -63,3 +63,14 @@ def print_table(console: Console, what: str, report: Report, baselines: Mapping[
 
 def _duration(seconds: float) -> str:
     return f"{clock(seconds)} minutes" if seconds >= 60 else f"{seconds:.1f} seconds"
+
+
+def print_adapted(console: Console, adapted: Report, frozen: Report) -> None:
+    """The figure of a model that learned on the way, apart from that of the frozen one."""
+    less = 100 * (1 - adapted.bits_per_char / frozen.bits_per_char)
+    console.print(
+        Text(
+            f"adaptive, each token learned from after it was scored: {adapted.bits_per_char:.4f} bits/char = "
+            f"{adapted.bits_per_char * math.log(2):.4f} nats/char, {less:.1f} % below the frozen weights"
+        )
+    )

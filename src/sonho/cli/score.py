@@ -26,6 +26,7 @@ from sonho.errors import UsageError
     help="with --tokens: likelier tokens shown",
 )
 @click.option("--threshold", type=float, help="flag lines above this many bits per character")
+@click.option("--adapt", is_flag=True, help="learn from each line after scoring it (needs PyTorch)")
 @click.option("--flagged", is_flag=True, help="show only flagged lines")
 @click.option("--worst", type=click.IntRange(min=1), help="show the most surprising lines, this many, first")
 @click.option(
@@ -43,6 +44,7 @@ def command(
     tokens: bool,
     alternatives: int,
     threshold: float | None,
+    adapt: bool,
     flagged: bool,
     worst: int | None,
     unknown: Any,
@@ -63,7 +65,7 @@ def command(
     from sonho.storage.model_file import load_model_file
 
     model_file = load_model_file(model)
-    scorer = Scorer(model_file, weights=weights)
+    scorer = Scorer(model_file, weights=weights, stepper=_adaptive(model_file) if adapt else None)
     # Lines are asked for as lines, whatever the model was trained on.
     chunks = iter_text(list(files) or ["-"], DataConfig())
     if tokens:
@@ -86,6 +88,12 @@ def command(
             print(json.dumps(row.to_dict(), ensure_ascii=False) if as_json else _line_row(row))
         if row.unknown and not as_json:
             print(f"sonho: line {row.number}: unknown to the model: {' '.join(row.unknown)}", file=sys.stderr)
+
+
+def _adaptive(model_file: Any) -> Any:
+    from sonho.training.adapt import AdaptiveStepper
+
+    return AdaptiveStepper(model_file)
 
 
 def _line_row(row: Any) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sonho.config import UnknownPolicy, Weights
 from sonho.decoding.state import State
-from sonho.decoding.stepper import build_stepper
+from sonho.decoding.stepper import Stepper, build_stepper
 from sonho.evaluation.evaluate import log_softmax
 from sonho.evaluation.metrics import NATS_PER_BIT
 
@@ -81,12 +81,15 @@ class LineScore:
 
 
 class Scorer:
-    """Scores texts with one model; the arrays are made ready once."""
+    """Scores texts with one model; the arrays are made ready once.
 
-    def __init__(self, model_file: ModelFile, *, weights: Weights = "float32") -> None:
+    `stepper` runs it in another way than `build_stepper`.
+    """
+
+    def __init__(self, model_file: ModelFile, *, weights: Weights = "float32", stepper: Stepper | None = None) -> None:
         self._tokenizer = model_file.tokenizer
         self._records = model_file.data_kind == "records"
-        self._stepper = build_stepper(model_file, weights=weights)
+        self._stepper = stepper or build_stepper(model_file, weights=weights)
         self._chars = self._tokenizer.char_counts().astype(np.int64)  # (V,)
 
     def tokens(self, text: str, *, unknown: UnknownPolicy = "skip", alternatives: int = 0) -> Iterator[TokenScore]:

@@ -10,6 +10,7 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
     layers.i.norm.weight, layers.i.norm.bias (H) only with layer_norm
     output.weight         (V, H)      not where tied
     output.bias           (V)
+    gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
 
 An n-gram model has the arrays of `evaluation/kneser_ney.py` instead. No path, date or duration is
 in the file: the same run gives the same bytes.
@@ -32,6 +33,7 @@ from sonho.text import Tokenizer, tokenizer_from_json
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 MODEL_FILE_NAME = "model.safetensors"
+RMS_PREFIX = "gradient_rms."
 
 
 @dataclass
@@ -45,6 +47,9 @@ class ModelFile:
     window: int = 0
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     record: dict[str, Any] = field(default_factory=dict)
+    gradient_rms: Arrays = field(
+        default_factory=dict
+    )  # a code (uint8) a weight, see training/gradient_rms.py; or empty
 
 
 def save_model_file(path: Path, model_file: ModelFile) -> None:
@@ -57,7 +62,8 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
         "sampling": to_dict(model_file.sampling),
         "record": model_file.record,
     }
-    write_container(path, "model", header, model_file.arrays)
+    codes = {f"{RMS_PREFIX}{name}": array for name, array in model_file.gradient_rms.items()}
+    write_container(path, "model", header, {**model_file.arrays, **codes})
 
 
 def load_model_file(path: str | PathLike[str]) -> ModelFile:
@@ -66,7 +72,8 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
     Raises InputNotFoundError or ModelFileError.
     """
     path = find_model_file(Path(path))
-    header, arrays = read_container(path, "model")
+    header, stored = read_container(path, "model")
+    arrays = {name: array for name, array in stored.items() if not name.startswith(RMS_PREFIX)}
     try:
         loaded = ModelFile(
             model=from_stored(ModelConfig, header["model"]),
@@ -76,6 +83,7 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
             window=header["window"],
             sampling=from_stored(SamplingConfig, header["sampling"]),
             record=dict(header["record"]),
+            gradient_rms={name.removeprefix(RMS_PREFIX): stored[name] for name in stored if name not in arrays},
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
             raise DataError(f"data_kind {loaded.data_kind!r}, window {loaded.window!r}")
@@ -146,6 +154,11 @@ def _check_arrays(loaded: ModelFile) -> None:
             raise DataError(f"array {name} is {found.dtype} {found.shape}, the settings say float32 {expected[name]}")
         if not np.isfinite(found).all():
             raise DataError(f"array {name} holds NaN or infinity")
+    for name, codes in loaded.gradient_rms.items():
+        if codes.shape != expected.get(name) or codes.dtype != np.uint8:
+            raise DataError(f"array {RMS_PREFIX}{name} is {codes.dtype} {codes.shape}")
+    if loaded.gradient_rms and loaded.gradient_rms.keys() != expected.keys():
+        raise DataError("gradient statistics are there for some arrays only")
     return None
 
 

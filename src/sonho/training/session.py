@@ -26,6 +26,7 @@ from sonho.text import Tokenizer, masked_ids
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.checkpoint import restore, save_checkpoint
+from sonho.training.gradient_rms import measure_rms
 from sonho.training.plan import intervals
 from sonho.training.trainer import Trainer
 from sonho.training.validation import validation_report
@@ -243,6 +244,8 @@ class Session:
         """Score the kept weights, which are the best ones and not always the last."""
         kept = load_model_file(self.folder)
         load_arrays(self.model, kept.arrays)
+        if not self.window:
+            kept.gradient_rms = measure_rms(self.model, self.corpus.train)
         for name, part in (("validation", self.corpus.validation), ("test", self.corpus.test)):
             if part is not None:
                 report = self._report(part, MOST_TOKENS)
