@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,8 @@ COMMANDS = {
     "novelty": "Find what a text has copied from the training text.",
     "prepare": "Tokenise a large text into memory-mapped shards.",
 }
+# A budget of minutes counts from here.
+BEGAN = time.perf_counter()
 BAD_USAGE, INTERRUPTED, FAULT, DISK = 2, 130, 70, 74
 
 

@@ -60,12 +60,15 @@ def command(
         raise UsageError("nothing to train on: give a text file, a folder or - for standard input")
 
     from sonho.cli.display import make_display
+    from sonho.cli.main import BEGAN
     from sonho.cli.report import print_result
     from sonho.training.run import default_output, train
 
     folder = Path(output) if output else default_output(paths)
     display = make_display(as_json=as_json, quiet=quiet)
-    result = train(paths, folder, settings, resume=resume, init=init or "", callbacks=[display], say=display.say)
+    result = train(
+        paths, folder, settings, resume=resume, init=init or "", callbacks=[display], say=display.say, began=BEGAN
+    )
     if not as_json:
         print_result(result)
     return 0 if result.finished else 130

@@ -25,15 +25,15 @@ STRETCHES = 8  # places of the training part, evenly spread, each read with a ca
 MOST_GRADIENTS = 256
 
 
-def measure_rms(model: LanguageModel, part: Part) -> Arrays:
-    """The codes (uint8) of every parameter of `model`, by name."""
+def measure_rms(model: LanguageModel, part: Part, *, gradients: int = MOST_GRADIENTS) -> Arrays:
+    """The codes (uint8) of every parameter of `model`, by name, from about so many gradients."""
     names, parameters = zip(*model.named_parameters(), strict=True)
     squares = [torch.zeros_like(parameter, dtype=torch.float64) for parameter in parameters]
     model.eval()
     count = 0
     for stretch in range(STRETCHES):
         state = model.initial_state(1)
-        for inputs, targets in _stretch(part, stretch):
+        for inputs, targets in _stretch(part, stretch, -(-gradients // STRETCHES)):
             logits, state = model(torch.from_numpy(inputs), state)
             loss = F.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten())
             for square, gradient in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
@@ -60,14 +60,14 @@ def decode_rms(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.where(codes == ZERO, 0.0, values)
 
 
-def _stretch(part: Part, number: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _stretch(part: Part, number: int, gradients: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Inputs and targets (1, T) of stretch `number`, one gradient each, in the order of the text.
 
     Records stand one behind the other there, with their <eos> between them: near enough for a scale.
     """
     length = len(part.tokens)
     start = length * number // STRETCHES
-    stop = min(length, start + INTERVAL * (MOST_GRADIENTS // STRETCHES) + 1)
+    stop = min(length, start + INTERVAL * gradients + 1)
     ids = part.tokens.read(start, stop).astype(np.int64)
     for at in range(0, len(ids) - 1, INTERVAL):
         yield ids[None, at : at + INTERVAL][:, : len(ids) - 1 - at], ids[None, at + 1 : at + INTERVAL + 1]

@@ -7,6 +7,7 @@ samples.jsonl and, for large texts, the tokens in data/.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,16 @@ def train(
     init: str = "",
     callbacks: Sequence[Callback] = (),
     say: Say = lambda text: None,
+    began: float | None = None,
 ) -> Result:
     """Train on `paths` into the run folder `output`.
 
     `settings` are sections of settings, as in a recipe. `resume` goes on where the folder's checkpoint
     stands (`paths` may be left out); `init` starts from a model file's weights, its vocabulary grown
-    by the symbols that are new. Raises SonhoError's children.
+    by the symbols that are new. `began` is the time.perf_counter() from which a budget of minutes counts;
+    without it, this call. Raises SonhoError's children.
     """
+    began = time.perf_counter() if began is None else began
     folder = Path(output)
     begun = (folder / CHECKPOINT_NAME).exists()
     if not paths and not resume:
@@ -70,16 +74,22 @@ def train(
     make_folder(folder)
     with folder_lock(folder):
         if resume and begun:
-            return _resumed(folder, paths, settings or {}, say).go(callbacks)
+            return _resumed(folder, paths, settings or {}, say, began).go(callbacks)
         if resume:
             say(f"{folder} holds no {CHECKPOINT_NAME} yet: starting from the beginning")
         if begun or (folder / MODEL_FILE_NAME).exists():
             raise UsageError(f"{folder} already holds a run; go on with --resume or choose another --output")
-        return _fresh(folder, paths, settings or {}, init, say, callbacks)
+        return _fresh(folder, paths, settings or {}, init, say, callbacks, began)
 
 
 def _fresh(
-    folder: Path, paths: Sequence[str], settings: Settings, init: str, say: Say, callbacks: Sequence[Callback]
+    folder: Path,
+    paths: Sequence[str],
+    settings: Settings,
+    init: str,
+    say: Say,
+    callbacks: Sequence[Callback],
+    began: float,
 ) -> Result:
     config = build_config(settings)
     _set_threads(config)
@@ -100,7 +110,7 @@ def _fresh(
         return Result(folder, True, seconds, validation, test)
     config, text = plan(config, given, symbols=len(corpus.train.tokens), vocab_size=corpus.tokenizer.vocab_size)
     say(text)
-    return Session(folder, paths, config, corpus, text, say, start=start).go(callbacks)
+    return Session(folder, paths, config, corpus, text, say, began, start=start).go(callbacks)
 
 
 def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
@@ -117,7 +127,7 @@ def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
             )
 
 
-def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say) -> Session:
+def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say, began: float) -> Session:
     build_config(settings)  # unknown names and values out of bounds are told as in a new run
     header, arrays = load_checkpoint(folder)
     stored: dict[str, dict[str, Any]] = {name: dict(values) for name, values in header["config"].items()}
@@ -130,6 +140,7 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say) -
                 )
             if key in ("minutes", "epochs", "steps"):
                 stored["training"].update(minutes=0.0, epochs=0.0, steps=0)
+                header["seconds"] = (values.get("minutes") or 0.0) * 60.0  # of learning, all runs together
             stored[section][key] = value
     config = build_config(stored)
     _set_threads(config)
@@ -149,7 +160,7 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say) -
             f"the text in {', '.join(paths)} is not the one that this run was trained on; "
             f"give the old text, or start a new run with another --output and --init {folder}"
         )
-    return Session(folder, paths, config, corpus, header["plan"], say, checkpoint=(header, arrays))
+    return Session(folder, paths, config, corpus, header["plan"], say, began, checkpoint=(header, arrays))
 
 
 def _set_threads(config: Config) -> None:

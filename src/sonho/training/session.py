@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,13 @@ from sonho.evaluation.baselines import Baseline, baselines
 from sonho.evaluation.metrics import Report
 from sonho.evaluation.protocol import MOST_TOKENS
 from sonho.models.language_model import LanguageModel, load_arrays, to_arrays
+from sonho.storage.container import Arrays
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file, save_model_file
 from sonho.text import Tokenizer, masked_ids
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.checkpoint import restore, save_checkpoint
-from sonho.training.gradient_rms import measure_rms
+from sonho.training.gradient_rms import MOST_GRADIENTS, measure_rms
 from sonho.training.plan import intervals
 from sonho.training.trainer import Trainer
 from sonho.training.validation import validation_report
@@ -34,6 +36,10 @@ from sonho.training.validation import validation_report
 Say = Callable[[str], None]
 # While it learns, a huge held-out part is looked at through this many tokens; the last look is at all.
 VALIDATION_TOKENS = 200_000
+# How long measuring takes is found out with so much of it.
+TRIAL_TOKENS, TRIAL_GRADIENTS = 20_000, 8
+# Of the minutes, learning gets at least this share, whatever the reading took.
+LEAST_SHARE = 0.4
 # The n-grams to beat are counted on this much of the training part: their memory is not the user's.
 BASELINE_TOKENS = 1_500_000
 
@@ -61,11 +67,12 @@ class Session:
         corpus: Corpus,
         plan_text: str,
         say: Say,
+        began: float,
         start: ModelFile | None = None,
         checkpoint: tuple[dict[str, Any], dict[str, Any]] | None = None,
     ) -> None:
         self.folder, self.paths, self.config, self.corpus, self.say = folder, paths, config, corpus, say
-        self.plan_text, self.checkpoint = plan_text, checkpoint
+        self.plan_text, self.checkpoint, self.began = plan_text, checkpoint, began
         self.tokenizer: Tokenizer = corpus.tokenizer
         self.batches: Batches = make_batches(corpus.train, self.tokenizer, config.data, config.training.seed)
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
@@ -93,6 +100,8 @@ class Session:
         """Train to the end of the budget (or a stop), then measure what is kept."""
         header = self.checkpoint[0] if self.checkpoint else {}
         self.record = RunRecord(self.folder, header.get("positions"))
+        if self.budget.seconds:
+            self.budget = dataclasses.replace(self.budget, seconds=header.get("seconds") or self._seconds_to_learn())
         extra: list[Callback] = [TensorBoard(self.folder)] if self.config.training.tensorboard else []
         trainer = Trainer(
             self.model,
@@ -125,6 +134,31 @@ class Session:
         finally:
             trainer.tell("on_end")
         return result
+
+    def _seconds_to_learn(self) -> float:
+        """What is left of the person's minutes after the reading, with time to measure what was learned."""
+        parts = [part for part in (self.corpus.validation, self.corpus.test) if part is not None]
+        tokens = sum(min(part.num_tokens, MOST_TOKENS) for part in parts)
+        if self.corpus.validation is not None:  # the trainer's own last look
+            tokens += min(self.corpus.validation.num_tokens, VALIDATION_TOKENS)
+        closing = 0.0
+        if parts:
+            trial = min(parts[0].num_tokens, TRIAL_TOKENS)
+            closing += tokens / trial * _seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
+        if not self.window:
+            share = TRIAL_GRADIENTS / MOST_GRADIENTS
+            closing += _seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS)) / share
+        left = self.budget.seconds - (time.perf_counter() - self.began) - closing
+        least = LEAST_SHARE * self.budget.seconds
+        if left < least:
+            self.say(
+                f"Reading and measuring take most of {self.budget.seconds / 60:g} minutes here;"
+                f" learning gets {least:.0f} seconds all the same"
+            )
+        return max(left, least)
+
+    def _gradient_rms(self, gradients: int) -> Arrays:
+        return measure_rms(self.model, self.corpus.train, gradients=gradients)
 
     def _leave_out_parts_without_a_window(self) -> None:
         for name in ("validation", "test"):
@@ -237,6 +271,7 @@ class Session:
             "baselines": self.baselines,
             "positions": self.record.positions(),
             "threads": torch.get_num_threads(),
+            "seconds": self.budget.seconds,
         }
         save_checkpoint(self.folder, self.trainer, header)
 
@@ -245,7 +280,7 @@ class Session:
         kept = load_model_file(self.folder)
         load_arrays(self.model, kept.arrays)
         if not self.window:
-            kept.gradient_rms = measure_rms(self.model, self.corpus.train)
+            kept.gradient_rms = self._gradient_rms(MOST_GRADIENTS)
         for name, part in (("validation", self.corpus.validation), ("test", self.corpus.test)):
             if part is not None:
                 report = self._report(part, MOST_TOKENS)
@@ -254,3 +289,11 @@ class Session:
                 kept.record[f"{name}_bits_per_char"] = report.bits_per_char
                 self.trainer.log({f"{name}_loss": report.loss})
         save_model_file(self.folder / MODEL_FILE_NAME, kept)
+
+
+def _seconds_of(work: Callable[[], object]) -> float:
+    """How long `work` takes the second time: the first call prepares what the others find."""
+    work()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
