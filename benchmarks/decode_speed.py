@@ -4,7 +4,7 @@
 
 Random weights, 84 symbols, an embedding of 64, temperature 0.8 with every draw made; each side is a process of its
 own, pinned to the same core, and they take turns; the ratio is the median over the rounds. sonho writes whole texts
-of up to 1000 characters through `sonho.load` and `generate`, prompt included; the peers write on and on:
+of 1000 characters (above batch 8: of 200) through `sonho.load` and `generate`, prompt included; the peers go on and on:
 
     torch layer   the usual loop: one step of nn.LSTM or nn.GRU a character, the state carried, torch.multinomial
     torch cell    the same with nn.LSTMCell or nn.GRUCell
@@ -31,6 +31,8 @@ from workers import Turn, Worker, peers_python, rate, ratio, take_turns
 MODELS = (("lstm", 128, 1), ("lstm", 256, 1), ("gru", 256, 1), ("lstm", 512, 2))
 BATCHES = (1, 8, 64, 256)
 EMBEDDING_DIM = 64
+# Tokens of a text. Starting one costs something for each row; SHORT is what a user gets who does not say.
+LONG, SHORT = 1000, 200
 NOTEBOOK = ("lstm", 128, 1)
 # side: how it works, its weights
 STYLES = {"sonho int8": ("text", "int8"), "torch layer": ("layer", ""), "torch cell": ("cell", "")}
@@ -52,6 +54,7 @@ def measure(model: tuple[str, int, int], path: Path, batch_size: int, sides: dic
         "embedding_dim": EMBEDDING_DIM,
         "vocab_size": VOCAB_SIZE,
         "batch_size": batch_size,
+        "max_tokens": LONG if batch_size <= 8 else SHORT,
         "temperature": 0.8,
         "threads": 1,
     }
@@ -80,7 +83,7 @@ def row(model: tuple[str, int, int], batch_size: int, turns: dict[str, list[Turn
 
 
 def stream(model: tuple[str, int, int], path: Path, worker: Worker, seconds: float) -> Row:
-    worker.case(path=str(path), style="stream", weights="", batch_size=1, temperature=0.8)
+    worker.case(path=str(path), style="stream", weights="", batch_size=1, temperature=0.8, max_tokens=LONG)
     turns = take_turns({"sonho": worker}, seconds, pause=PAUSE_SECONDS)["sonho"]
     middle = sorted(turns, key=lambda turn: turn.extra["gap_p99_ms"])[len(turns) // 2]
     return {

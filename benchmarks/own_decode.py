@@ -10,9 +10,8 @@ import sonho
 from workers import Case, SkipCase, Work, serve
 
 PROMPT = "Today "
-# A text takes about so long, so that a turn holds whole texts; its start is then a small part of it.
-TEXT_SECONDS = 0.2
-FEWEST_TOKENS, MOST_TOKENS = 20, 1000
+# For the first text, for which tables and buffers are made.
+WARM_UP_TOKENS = 20
 
 
 def prepare(case: Case) -> Work:
@@ -40,12 +39,8 @@ def prepare(case: Case) -> Work:
         return {"count": piece.num_tokens, **told}  # the last piece holds the number of tokens
 
     unit = stream if case["style"] == "stream" else text
-    unit(FEWEST_TOKENS)  # tables and buffers are made once
-    began = time.perf_counter()
-    unit(FEWEST_TOKENS)
-    fit = int(FEWEST_TOKENS * TEXT_SECONDS / (time.perf_counter() - began))
-    max_tokens = min(max(fit, FEWEST_TOKENS), MOST_TOKENS)
-    return lambda: unit(max_tokens)
+    unit(WARM_UP_TOKENS)
+    return lambda: unit(case["max_tokens"])
 
 
 if __name__ == "__main__":

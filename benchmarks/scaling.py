@@ -4,8 +4,8 @@
 
 Training: whole steps with Muon of one LSTM, at sonho's own choice of input layer (one-hot up to 256 symbols, above
 that a tied embedding); one thing changes at a time from 256 units, batch 64 x 64, 65 symbols, all threads.
-Generating: one LSTM of 256 on all cores, over the batch. Memory: the peak of the whole process of `sonho prepare`
-and of a short `sonho train`, over the size of a text made by shuffling the lines of tiny-shakespeare.
+Generating: texts of 500 characters from one LSTM of 256, on all cores. Memory: the peak of the whole process of
+`sonho prepare` and of a short `sonho train`, over the size of a text made by shuffling the lines of tiny-shakespeare.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from workers import Worker, rate, take_turns
 TEXT = Path(__file__).parent.parent / "examples" / "data" / "tinyshakespeare.txt"
 MIDDLE = {"cell": "lstm", "hidden_size": 256, "layers": 1, "batch_size": 64, "window": 64, "vocab_size": 65}
 SIZES, VOCABULARIES, BATCHES = (64, 128, 256, 512), (65, 1_000, 10_000, 30_000), (8, 16, 32, 64, 128)
+TEXT_TOKENS = 500
 DECODE_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # Enough to have met everything that a training holds in memory.
 TRAINING_STEPS = 50
@@ -55,7 +56,8 @@ def decoding(seconds: float) -> list[Row]:
         path = Path(folder) / "model.safetensors"
         save_model_file(path, random_model(cell="lstm", hidden_size=256))
         for batch_size in DECODE_BATCHES:
-            worker.case(path=str(path), style="text", weights="", batch_size=batch_size, temperature=0.8)
+            sizes = {"batch_size": batch_size, "max_tokens": TEXT_TOKENS}
+            worker.case(path=str(path), style="text", weights="", temperature=0.8, **sizes)
             found = rate(take_turns({"sonho": worker}, seconds)["sonho"])
             rows.append({"batch": batch_size, "characters/s": round(found), "a row": round(found / batch_size)})
             print(f"generating, batch {batch_size}: {found:,.0f} characters/s", flush=True)
