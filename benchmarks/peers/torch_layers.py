@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torch_step import adamw, training_work
+from torch_step import adamw, cross_entropy, training_work
 from workers import Case, SkipCase, Work, serve
 
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -63,7 +63,7 @@ def training(case: Case) -> Work:
     network = Network(case)
     optimizers = muon(network, case) if case["optimizer"] == "muon" else adamw(network)
     shape = case["batch_size"], case["window"]
-    return training_work(network, optimizers, None, detach, shape, case["vocab_size"])
+    return training_work(network, cross_entropy(network), optimizers, None, detach, shape, case["vocab_size"])
 
 
 def muon(network: Network, case: Case) -> list[torch.optim.Optimizer]:
