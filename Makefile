@@ -43,11 +43,18 @@ format: $(READY)  ## format the code
 soak: $(READY)  ## long proofs: 200 kills of the trainer, a text of 1 GB
 	$(BIN)/python -m pytest -m soak --override-ini addopts='-q --import-mode=importlib' tests
 
-bench: $(READY)  ## measure; results go to benchmarks/results
-	$(BIN)/python benchmarks/run.py
+# The peers live in an environment of their own, so that this one stays what is tested.
+PEERS := .venv-bench
+$(PEERS)/.ready: benchmarks/requirements.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet -c constraints.txt -r benchmarks/requirements.txt
+	touch $@
+
+bench: $(READY) $(PEERS)/.ready  ## measure for half an hour; AG_NEWS=titles.csv.gz and QUICK=1 are options
+	$(BIN)/python benchmarks/run.py $(if $(AG_NEWS),--ag-news '$(AG_NEWS)') $(if $(QUICK),--quick)
 
 docs: $(READY)  ## write docs/reference from --help and the settings
 	$(BIN)/python docs/make_reference.py
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,8 @@
-"""What every benchmark shares: where it ran, and one JSON file a result."""
+"""What every benchmark shares: where it ran, and one JSON file a result.
+
+Its results are {heading: [row, ...]}, each row {column: value}; report.py makes a table of each. Units stand in
+the column's name.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +15,62 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from sonho.errors import SonhoError
+from sonho.native import library
+
+# BENCH_RESULTS takes the results of a trial elsewhere.
+RESULTS = Path(os.environ.get("BENCH_RESULTS") or Path(__file__).parent / "results")
+# Written while a benchmark runs; they do not change what is measured.
+OUTPUTS = ("benchmarks/results", "benchmarks/RESULTS.md", "docs/results.md")
+
+Row = dict[str, Any]
+Tables = dict[str, list[Row]]
 
 
 def machine() -> dict[str, Any]:
-    """The processor, its cores and the load when the benchmark began."""
+    """The processor, its cores, the kernels' instruction set and the load when the benchmark began."""
     model = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
         lines = info.read_text().splitlines()
         model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"processor": model, "cores": os.cpu_count(), "python": platform.python_version(), "load": load}
+    try:
+        isa = library.isas()[0]
+    except SonhoError:
+        isa = None
+    where = {"processor": model, "cores": os.cpu_count(), "isa": isa, "python": platform.python_version()}
+    return {**where, "load": load()}
+
+
+def load() -> float | None:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def installed(*names: str, python: str = sys.executable) -> dict[str, str]:
+    """The versions of packages in the environment of `python`."""
+    code = (
+        "import importlib.metadata, json, sys; print(json.dumps([importlib.metadata.version(n) for n in sys.argv[1:]]))"
+    )
+    found = subprocess.run([python, "-c", code, *names], check=True, capture_output=True, text=True).stdout
+    return dict(zip(names, json.loads(found), strict=True))
 
 
 def commit() -> str:
-    """The commit that was measured; with a plus where the working tree differs."""
+    """The commit that was measured; with a plus where the working tree differs, results aside."""
+    root = Path(__file__).parent.parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+        ).stdout.strip()
 
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    others = [f":!{path}" for path in OUTPUTS]
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", ".", *others) else "")
 
 
-def save(name: str, results: Any, began: dict[str, Any]) -> Path:
+def save(name: str, results: Any, began: dict[str, Any], versions: dict[str, str] | None = None) -> Path:
     """Write `results/NAME.json`; `began` is machine() as it was before the measuring."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     command = " ".join(["python", os.path.relpath(sys.argv[0]), *(os.path.basename(a) for a in sys.argv[1:])])
     record = {
@@ -44,7 +78,8 @@ def save(name: str, results: Any, began: dict[str, Any]) -> Path:
         "commit": commit(),
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": began,
+        "machine": {**began, "load_after": load()},
+        "versions": versions or {},
         "results": results,
     }
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

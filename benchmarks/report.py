@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from common import RESULTS
+
 HERE = Path(__file__).parent
 GENERATED = "Written by `python benchmarks/report.py` from the JSON files in `benchmarks/results`; do not edit.\n"
 
@@ -20,7 +22,7 @@ FITTING = [
 
 
 def load() -> list[dict[str, Any]]:
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
 
 
 def recipes_page(records: list[dict[str, Any]]) -> str:
@@ -81,40 +83,64 @@ def race(records: list[dict[str, Any]]) -> list[str]:
 
 
 def bench_page(records: list[dict[str, Any]]) -> str:
-    lines = ["# Benchmarks", "", GENERATED]
+    lines = ["# Benchmarks", "", GENERATED, "What each one asks and how is at the top of its script.", ""]
     for record in records:
-        where, results = record["machine"], record["results"]
-        load = where.get("load", (record.get("load") or [0])[0])
-        lines += [
-            f"## {record.get('name', 'training speed')}",
-            "",
-            f"`{record['command']}`, commit {record['commit'][:8]}, {record['date'][:10]}, {where['cores']} cores of "
-            f"{where['processor']}, load {load:.1f} at the start.",
-            "",
-        ]
-        if isinstance(results, dict):
-            lines += ["| what | value |", "|---|---|", *(f"| {name} | {value:,} |" for name, value in results.items())]
-        else:
-            lines += speed_table(record)
-        lines.append("")
+        results = record["results"]
+        lines += [f"## {record.get('name', 'training speed')}", "", where_and_how(record), ""]
+        if isinstance(results, list):
+            lines += [*speed_table(record), ""]
+            continue
+        values = {name: value for name, value in results.items() if not isinstance(value, list)}
+        if values:
+            lines += [*table([{"what": name, "value": value} for name, value in values.items()]), ""]
+        for heading, rows in results.items():
+            if isinstance(rows, list):
+                lines += [f"### {heading}", "", *table(rows), ""]
     return "\n".join(lines)
 
 
+def where_and_how(record: dict[str, Any]) -> str:
+    """The command, the commit, the day and the machine of a record, in a sentence."""
+    where = record["machine"]
+    loads = [where.get("load"), where.get("load_after")] if "load" in where else record["load"]
+    load = " and ".join(f"{value:.1f}" for value in loads if value is not None)
+    isa = f", {where['isa']}" if where.get("isa") else ""
+    versions = ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())
+    return (
+        f"`{record['command']}`, commit {record['commit'][:8]}, {record['date'][:10]}, {where['cores']} cores of "
+        f"{where['processor']}{isa}, load {load}{'; ' if versions else ''}{versions}."
+    )
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Rows of {column: value}; a column that only some rows have is left open in the others."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    return lines + [f"| {' | '.join(cell(row.get(name)) for name in columns)} |" for row in rows]
+
+
+def cell(value: Any) -> str:
+    """A number as one reads it; quartiles as a range."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, list):
+        return " to ".join(cell(item) for item in value)
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
 def speed_table(record: dict[str, Any]) -> list[str]:
-    """Whole optimiser steps beside torch.nn's layers; the ratio is the median of interleaved pairs."""
-    lines = [
-        f"Whole optimiser steps of {record['batch_size']} x {record['window']} symbols, {record['threads']} threads,",
-        "against the same network of `torch.nn` layers; the ratio is the median of interleaved pairs.",
-        "",
-        "| layers | sonho, ms | torch, ms | ratio | aim |",
-        "|---|---|---|---|---|",
+    """A record of the older train_speed.py, which kept its rows by short names."""
+    rows = [
+        {
+            "layers": f"{row['cell']} {row['layers']} x {row['hidden_size']}",
+            "sonho, ms a step": round(row["sonho_ms"], 1),
+            "torch, ms a step": round(row["torch_ms"], 1),
+            "sonho / torch": round(row["ratio"], 2),
+            "aim": row["bar"],
+        }
+        for row in record["results"]
     ]
-    for row in record["results"]:
-        layers = f"{row['cell']} {row['layers']} x {row['hidden_size']}"
-        aim = row["bar"] or "-"
-        times = f"{row['sonho_ms']:.1f} | {row['torch_ms']:.1f}"
-        lines.append(f"| {layers} | {times} | **{row['ratio']:.2f}** | {aim} |")
-    return lines
+    return table(rows)
 
 
 def number(value: float | None, digits: int) -> str:
@@ -125,8 +151,9 @@ def main() -> None:
     records = load()
     recipes = [record for record in records if record.get("name", "").startswith("recipe-")]
     others = [record for record in records if record not in recipes]
-    (HERE / "RESULTS.md").write_text(bench_page(others), encoding="utf-8")
-    (HERE.parent / "docs" / "results.md").write_text(recipes_page(recipes), encoding="utf-8")
+    (RESULTS.parent / "RESULTS.md").write_text(bench_page(others), encoding="utf-8")
+    if recipes:
+        (HERE.parent / "docs" / "results.md").write_text(recipes_page(recipes), encoding="utf-8")
 
 
 if __name__ == "__main__":

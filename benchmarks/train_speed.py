@@ -1,38 +1,29 @@
-"""How fast sonho trains, against torch's own layers: whole optimiser steps, paired and interleaved.
+"""How fast does sonho train, against torch's own layers and against Keras on JAX?
 
-    python benchmarks/train_speed.py [--threads 2] [--seconds 4] [--output benchmarks/results/train_speed.json]
+    python benchmarks/train_speed.py [--threads 1] [--optimizer muon] [--grid [full]] [--peers torch]
 
-Both sides are the same network (embedding, recurrent layers, output layer), loss, clipping and fused
-AdamW, on the same windows, with carried states. One step of each is run in turn and the ratio of the
-pair is taken, so that what else the machine does meets both; the median of the ratios is reported.
-Shapes: N batch, T time, V vocabulary, H hidden.
+Whole optimiser steps (forward, loss, backward, clipping, AdamW) of the same network: embedding, recurrent layers,
+output layer. Each side is a process of its own and they take turns; the ratio is the median over the rounds.
+torch runs at the fastest of its thread numbers and OpenMP wait policies, tried on each case; sonho and Keras run at
+their defaults. Keras starts each window from a zero state and does not clip. Needs .venv-bench for Keras
+(`make bench` makes it).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from sonho.config import ModelConfig
-from sonho.models.language_model import LanguageModel, detach
+from common import Row, installed, machine, save
 from sonho.native import library
+from workers import PAUSE_SECONDS, Turn, Worker, peers_python, rate, ratio, take_turns, unit_seconds
 
-VOCAB_SIZE, BATCH_SIZE, WINDOW = 84, 64, 64
-# cell, hidden size, layers, the ratio that we want at least
+VOCAB_SIZE = 84
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+# cell, hidden size, layers, how many times as fast as torch's layers we want to be at least
 CASES = [
     ("lstm", 128, 1, 2.5),
     ("lstm", 256, 1, 2.5),
@@ -42,117 +33,159 @@ CASES = [
     ("gru", 512, 1, 2.0),
     ("rnn", 256, 1, None),
 ]
-TORCH = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+SIZES, LAYERS, BATCHES, WINDOWS = (64, 128, 256, 512), (1, 2), (8, 32, 64, 128), (64, 128)
+# The policies tried on torch; "" is its own. ACTIVE is left out: its threads spin for ever, also in others' turns.
+POLICIES = ("", "PASSIVE")
+TILE_SECONDS = 0.3
 
-Step = Callable[[Tensor, Tensor], float]
-
-
-class TorchModel(nn.Module):
-    """The same network from torch's layers."""
-
-    def __init__(self, cell: str, size: int, layers: int, embedding_dim: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(VOCAB_SIZE, embedding_dim)
-        self.layers = TORCH[cell](embedding_dim, size, layers, batch_first=True)
-        self.output = nn.Linear(size, VOCAB_SIZE)
-
-    def forward(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        hidden, state = self.layers(self.embedding(tokens), state)
-        return self.output(hidden), state
+Case = dict[str, Any]
 
 
-def make_step(model: nn.Module, state: Any, detach_state: Callable[[Any], Any]) -> Step:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    memory = {"state": state}
+def step_flops(case: Case) -> float:
+    """Floating-point operations of the products of one step, as few as the network allows.
 
-    def step(inputs: Tensor, targets: Tensor) -> float:
-        began = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        logits, state = model(inputs, memory["state"])
-        F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        memory["state"] = detach_state(state)
-        return time.perf_counter() - began
+    Forward, 2 for each multiply-add (N batch, T window, V vocabulary, D embedding, H hidden, G gates, L layers):
 
-    return step
+        2 (N T (L G H H + (L - 1) G H H + H V) + V D G H)
 
-
-def detach_torch(state: Any) -> Any:
-    return tuple(tensor.detach() for tensor in state) if isinstance(state, tuple) else state.detach()
+    recurrent, between layers, output, and the first layer's input once for each symbol, not for each position.
+    Backward is twice that: for the inputs and for the weights. Gates, softmax, clipping and the optimiser count
+    as nothing. The same number is used for every side.
+    """
+    size: int = case["hidden_size"]
+    gates = GATES[case["cell"]] * size
+    each = (2 * case["layers"] - 1) * gates * size + size * case["vocab_size"]
+    table = case["vocab_size"] * case["embedding_dim"] * gates
+    forward = 2.0 * (case["batch_size"] * case["window"] * each + table)
+    return 3.0 * float(forward)
 
 
-def measure(cell: str, size: int, layers: int, embedding_dim: int, seconds: float) -> dict[str, Any]:
-    torch.manual_seed(0)
-    config = ModelConfig(cell=cell, hidden_size=size, num_layers=layers, embedding_dim=embedding_dim, dropout=0.0)
-    own = LanguageModel(config, VOCAB_SIZE, masked_ids=())
-    mine = make_step(own, own.initial_state(BATCH_SIZE), detach)
-    peer = make_step(TorchModel(cell, size, layers, embedding_dim), None, detach_torch)
-    inputs, targets = torch.randint(0, VOCAB_SIZE, (2, BATCH_SIZE, WINDOW))
-    for _ in range(3):
-        mine(inputs, targets), peer(inputs, targets)
-    pairs = []
-    end = time.perf_counter() + seconds
-    while len(pairs) < 5 or time.perf_counter() < end:
-        # Who goes first alternates: the second finds the caches of the first.
-        if len(pairs) % 2:
-            other = peer(inputs, targets)
-            pairs.append((mine(inputs, targets), other))
-        else:
-            pairs.append((mine(inputs, targets), peer(inputs, targets)))
-    ratios = sorted(other / own for own, other in pairs)
-    return {
-        "ratio": statistics.median(ratios),
-        "ratio_quartiles": [ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
-        "pairs": len(pairs),
-        "sonho_ms": statistics.median(own for own, _ in pairs) * 1e3,
-        "torch_ms": statistics.median(other for _, other in pairs) * 1e3,
-        "sonho_chars_per_second": BATCH_SIZE * WINDOW / statistics.median(own for own, _ in pairs),
+def cases(arguments: argparse.Namespace) -> list[tuple[Case, float | None]]:
+    """What is measured, and the aim if there is one."""
+    shared = {
+        "work": "train",
+        "vocab_size": VOCAB_SIZE,
+        "embedding_dim": arguments.embedding_dim,
+        "optimizer": arguments.optimizer,
+        "threads": arguments.threads,
     }
+
+    def case(cell: str, size: int, layers: int, batch_size: int = 64, window: int = 64) -> Case:
+        sizes = {"cell": cell, "hidden_size": size, "layers": layers, "batch_size": batch_size, "window": window}
+        return {**shared, **sizes}
+
+    if not arguments.grid:
+        return [(case(cell, size, layers), aim) for cell, size, layers, aim in CASES[: arguments.cases or None]]
+    grid = [(h, n, b, t) for h in SIZES for n in LAYERS for b in BATCHES for t in WINDOWS]
+    if arguments.grid == "some":  # one thing at a time is changed
+        middle = (256, 1, 64, 64)
+        grid = [point for point in grid if sum(a != b for a, b in zip(point, middle, strict=True)) <= 1]
+    return [(case(cell, *point), None) for cell in arguments.cells for point in grid[: arguments.cases or None]]
+
+
+def best_of_torch(workers: dict[str, Worker], case: Case) -> tuple[Worker, str]:
+    """Try torch's settings briefly; returns the fastest, with the case built, and its name."""
+    found: dict[tuple[str, int], float] = {}
+    for threads in range(1, case["threads"] + 1):
+        for policy in workers if threads > 1 else list(workers)[:1]:
+            workers[policy].case(**{**case, "threads": threads})
+            time.sleep(PAUSE_SECONDS)
+            found[policy, threads] = max(workers[policy].run().rate for _ in range(2))
+    policy, threads = max(found, key=lambda setting: found[setting])
+    workers[policy].case(**{**case, "threads": threads})
+    return workers[policy], f"{threads} {policy.lower()}".strip()
+
+
+def measure(
+    case: Case, aim: float | None, own: Worker, torch: dict[str, Worker], keras: Worker | None, seconds: float
+) -> Row:
+    own.case(**case)
+    sides, settings = {"sonho": own}, ""
+    if torch:
+        sides["torch"], settings = best_of_torch(torch, case)
+    if keras and not keras.case(**case):
+        sides["keras"] = keras
+    before = tile_rate(case["threads"])
+    turns = take_turns(sides, seconds)
+    return row(case, turns, settings, aim, max(before, tile_rate(case["threads"])))
+
+
+def row(case: Case, turns: dict[str, list[Turn]], settings: str, aim: float | None, tile: float) -> Row:
+    own = turns["sonho"]
+    gigaflops = step_flops(case) / unit_seconds(own) / 1e9
+    values: Row = {
+        "layers": f"{case['cell']} {case['layers']} x {case['hidden_size']}",
+        "batch x window": f"{case['batch_size']} x {case['window']}",
+        "sonho, characters/s": round(rate(own)),
+        "sonho, ms a step": round(1e3 * unit_seconds(own), 2),
+        "sonho, GFLOP/s": round(gigaflops, 1),
+    }
+    if tile:
+        values |= {"the tile alone, GFLOP/s": round(tile, 1), "share": round(gigaflops / tile, 3)}
+    if "torch" in turns:
+        times, quartiles = ratio(own, turns["torch"])
+        values |= {
+            "torch, characters/s": round(rate(turns["torch"])),
+            "torch's threads": settings,
+            "sonho / torch": round(times, 3),
+            "quartiles": [round(quartile, 3) for quartile in quartiles],
+        }
+    if aim is not None:
+        values["aim"] = aim
+    if "keras" in turns:
+        times, _ = ratio(own, turns["keras"])
+        values |= {"keras, characters/s": round(rate(turns["keras"])), "sonho / keras": round(times, 2)}
+    return values
+
+
+def tile_rate(threads: int) -> float:
+    """GFLOP/s of the kernels' tile alone, on this machine now; 0 where the library cannot tell."""
+    function = getattr(library, "tile_rate", None)
+    if function is None:
+        return 0.0
+    time.sleep(PAUSE_SECONDS)
+    return float(function(threads, TILE_SECONDS))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each case")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument("--threads", type=int, default=cores)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of measuring for each case")
+    parser.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw")
     parser.add_argument("--embedding-dim", type=int, default=64)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument(
+        "--grid", nargs="?", const="some", choices=["some", "full"], help="sizes instead of the main cases"
+    )
+    parser.add_argument("--cells", nargs="+", choices=list(GATES), default=["lstm"], help="of the grid")
+    parser.add_argument("--peers", nargs="*", choices=["torch", "keras"], default=["torch", "keras"])
+    parser.add_argument("--cases", type=int, default=0, help="measure only so many, to try the script")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    load = [os.getloadavg()[0]]
-    results = []
-    for cell, size, layers, bar in CASES:
-        result = measure(cell, size, layers, arguments.embedding_dim, arguments.seconds)
-        results.append({"cell": cell, "hidden_size": size, "layers": layers, "bar": bar, **result})
-        print(
-            f"{cell} {layers} x {size}: {result['ratio']:.2f}x torch (bar {bar}),"
-            f" {result['sonho_ms']:.1f} and {result['torch_ms']:.1f} ms a step"
-        )
-    load.append(os.getloadavg()[0])
-    print(f"threads {arguments.threads}, load before and after {load}")
-    if arguments.output:
-        record = {
-            "command": " ".join(["python", "benchmarks/train_speed.py", *sys.argv[1:]]),
-            "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": {"processor": processor_name(), "cores": os.cpu_count(), "isa": library.isas()[0]},
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
-            "threads": arguments.threads,
-            "load": load,
-            "batch_size": BATCH_SIZE,
-            "window": WINDOW,
-            "vocab_size": VOCAB_SIZE,
-            "embedding_dim": arguments.embedding_dim,
-            "results": results,
-        }
-        arguments.output.write_text(json.dumps(record, indent=2) + "\n")
+    began, python, rows = machine(), peers_python(), []
+    versions = installed("torch")
+    with ExitStack() as stack:
 
+        def start(module: str, **options: Any) -> Worker:
+            return stack.enter_context(Worker(module, cores=arguments.threads, **options))
 
-def processor_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
+        own, torch, keras = start("own_train"), {}, None
+        if "torch" in arguments.peers:
+            torch = {policy: start("peers.torch_layers", OMP_WAIT_POLICY=policy) for policy in POLICIES}
+        if "keras" in arguments.peers and python:
+            keras = start("peers.keras_lstm", python=python)
+            versions |= installed("keras", "jax", python=python)
+        elif "keras" in arguments.peers:
+            print("Keras is left out: there is no .venv-bench; `make bench` makes it")
+        if not tile_rate(1):
+            print("the share of the tile rate is left out: this library has no tile_rate")
+        for case, aim in cases(arguments):
+            rows.append(measure(case, aim, own, torch, keras, arguments.seconds))
+            print(", ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
+    name = "train_speed" + ("_grid" if arguments.grid else "")
+    name += "" if arguments.optimizer == "adamw" else f"_{arguments.optimizer}"
+    name += "" if arguments.threads == cores else f"_{arguments.threads}_thread"
+    threads = f"{arguments.threads} thread{'s' if arguments.threads > 1 else ''}"
+    print(save(name, {f"Training, {arguments.optimizer}, {threads}": rows}, began, versions))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""The sides that use Keras on JAX: training, and generating as the course notebooks do. See workers.py."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import keras
+import numpy as np
+
+from workers import Case, SkipCase, Work, serve
+
+LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
+WARM_UP_STEPS = 3
+# Symbols that a notebook's network is shown, whatever it has written.
+NOTEBOOK_WINDOW = 100
+
+
+def prepare(case: Case) -> Work:
+    keras.utils.set_random_seed(0)
+    return generating(case) if case["work"] == "generate" else training(case)
+
+
+def training(case: Case) -> Work:
+    """train_on_batch, which Keras compiles as one program. The state starts at zero, gradients are not clipped."""
+    if case["optimizer"] != "adamw":
+        raise SkipCase(f"Keras has no {case['optimizer']}")
+    vocab_size, shape = case["vocab_size"], (case["batch_size"], case["window"])
+    network = keras.Sequential(
+        [
+            keras.layers.Embedding(vocab_size, case["embedding_dim"]),
+            *(LAYERS[case["cell"]](case["hidden_size"], return_sequences=True) for _ in range(case["layers"])),
+            keras.layers.Dense(vocab_size, activation="softmax"),
+        ]
+    )
+    network.compile(optimizer=keras.optimizers.Adam(1e-3), loss="sparse_categorical_crossentropy")
+    inputs, targets = np.random.default_rng(0).integers(0, vocab_size, (2, *shape))
+
+    def step() -> dict[str, float]:
+        network.train_on_batch(inputs, targets)
+        return {"count": inputs.size}
+
+    for _ in range(WARM_UP_STEPS):
+        step()
+    return step
+
+
+def generating(case: Case) -> Work:
+    """The whole prefix through `predict` for each character, one-hot.
+
+    The prefix is filled up to the notebook's window: at its own length, JAX would compile a program for each.
+    """
+    vocab_size = case["vocab_size"]
+    network = keras.Sequential(
+        [
+            keras.Input((NOTEBOOK_WINDOW, vocab_size)),
+            *(LAYERS[case["cell"]](case["hidden_size"], return_sequences=True) for _ in range(case["layers"] - 1)),
+            LAYERS[case["cell"]](case["hidden_size"]),
+            keras.layers.Dense(vocab_size, activation="softmax"),
+        ]
+    )
+    symbols, rng = np.eye(vocab_size, dtype=np.float32), np.random.default_rng(0)
+    prefix = [1] * NOTEBOOK_WINDOW
+
+    def character() -> dict[str, float]:
+        seen = symbols[prefix[-NOTEBOOK_WINDOW:]][None]  # (1, T, V)
+        logits = np.log(network.predict(seen, verbose=0)[0].astype(np.float64)) / case["temperature"]
+        shares = np.exp(logits - logits.max())
+        prefix.append(int(rng.choice(vocab_size, p=shares / shares.sum())))
+        return {"count": 1}
+
+    character()
+    return character
+
+
+if __name__ == "__main__":
+    serve(prepare)
