@@ -52,18 +52,6 @@ class Generation:
         return self.text
 
 
-class _Texts(dict[int, str]):
-    """What each token reads, found out when it is first asked for."""
-
-    def __init__(self, decoder: IncrementalDecoder) -> None:
-        super().__init__()
-        self._decoder = decoder
-
-    def __missing__(self, token: int) -> str:
-        self[token] = text = self._decoder.push((token,))
-        return text
-
-
 class RowWriter:
     """Turns the tokens of one row into text that can be shown, and knows when the text has ended."""
 
@@ -71,7 +59,7 @@ class RowWriter:
         self._decoder, self._matcher = decoder, StopMatcher(stops)
         self._eos_id, self._max_tokens = eos_id, max_tokens
         # Tokens that are whole characters always read the same.
-        self._texts = _Texts(decoder) if isinstance(decoder, WholeDecoder) else None
+        self._texts = decoder.texts if isinstance(decoder, WholeDecoder) else None
         self._at_once = self._texts is not None and not stops
         self.num_tokens = 0
         self.finish_reason: FinishReason | None = None

@@ -38,6 +38,7 @@ class CharTokenizer(Tokenizer):
         self.vocabulary = vocabulary
         self.steps = steps
         self.vocab_size = vocabulary.size
+        self._decoder = WholeDecoder(self.decode)
         self.unk_id = vocabulary.unk_id
         codes = np.array([ord(symbol) for symbol in vocabulary.symbols], np.int64)
         # 0, the id of <pad>, marks unknown code points; the last entry is the one that larger ones fall on.
@@ -76,7 +77,7 @@ class CharTokenizer(Tokenizer):
         return text.replace(chr(_UNK_CODE), UNK) if self.unk_id is not None else text
 
     def decoder(self) -> IncrementalDecoder:
-        return WholeDecoder(self.decode)
+        return self._decoder
 
     def token_text(self, id: int) -> str:
         return self.vocabulary.token_text(id)

@@ -28,16 +28,32 @@ class IncrementalDecoder(Protocol):
 
 
 class WholeDecoder:
-    """For levels whose every token is whole characters: nothing is ever held back."""
+    """For levels whose every token is whole characters: nothing is ever held back, so any number of texts share one.
+
+    `texts` is what each token reads, wherever it stands.
+    """
 
     def __init__(self, decode: Callable[[ArrayLike], str]) -> None:
         self._decode = decode
+        self.texts: dict[int, str] = _Texts(decode)
 
     def push(self, ids: ArrayLike) -> str:
         return self._decode(ids)
 
     def flush(self) -> str:
         return ""
+
+
+class _Texts(dict[int, str]):
+    """Found out when a token is first asked for."""
+
+    def __init__(self, decode: Callable[[ArrayLike], str]) -> None:
+        super().__init__()
+        self._decode = decode
+
+    def __missing__(self, token: int) -> str:
+        self[token] = text = self._decode((token,))
+        return text
 
 
 class Utf8Decoder:

@@ -51,6 +51,7 @@ class WordTokenizer(Tokenizer):
         self.vocabulary = vocabulary
         self.steps = steps
         self.vocab_size = vocabulary.size
+        self._decoder = WholeDecoder(self.decode)
         self.unk_id = vocabulary.unk_id
         self._texts = ["", *vocabulary.names[1:-1], ""]
 
@@ -73,7 +74,7 @@ class WordTokenizer(Tokenizer):
         return "".join(map(self._texts.__getitem__, as_ids(ids, self.vocab_size).tolist()))
 
     def decoder(self) -> IncrementalDecoder:
-        return WholeDecoder(self.decode)
+        return self._decoder
 
     def token_text(self, id: int) -> str:
         return self.vocabulary.token_text(id)
