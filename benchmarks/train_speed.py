@@ -60,16 +60,20 @@ class TorchModel(nn.Module):
         hidden, state = self.layers(self.embedding(tokens), state)
         return self.output(hidden), state
 
+    def loss(self, tokens: Tensor, targets: Tensor, state: Any) -> tuple[Tensor, Any]:
+        logits, state = self(tokens, state)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), state
 
-def make_step(model: nn.Module, state: Any, detach_state: Callable[[Any], Any]) -> Step:
+
+def make_step(model: Any, state: Any, detach_state: Callable[[Any], Any]) -> Step:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     memory = {"state": state}
 
     def step(inputs: Tensor, targets: Tensor) -> float:
         began = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        logits, state = model(inputs, memory["state"])
-        F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
+        loss, state = model.loss(inputs, targets, memory["state"])
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         memory["state"] = detach_state(state)

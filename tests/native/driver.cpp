@@ -18,6 +18,7 @@ int sonho_select_isa(const char *name);
 int64_t sonho_saved_size(int32_t cell, int64_t N, int64_t T, int64_t H);
 int sonho_window_forward(const SonhoWindow *w);
 int sonho_window_backward(const SonhoWindow *w);
+int sonho_cross_entropy(const SonhoLoss *l);
 double sonho_tile_rate(int threads, double seconds);
 void sonho_sigmoid(const float *x, float *y, int64_t n);
 void sonho_tanh(const float *x, float *y, int64_t n);
@@ -103,6 +104,25 @@ Floats run(const Case &c, int threads) {
     return all;
 }
 
+Floats run_loss(int64_t R, int64_t H, int64_t V, int threads) {
+    static Floats hidden, weight, bias;
+    if (threads == 1) hidden = draw(R * H), weight = draw(V * H), bias = draw(V);
+    Ids targets(R);
+    for (int64_t r = 0; r < R; ++r) targets[r] = r % 4 == 3 ? -100 : r * 7 % V;
+    Floats d_hidden(R * H), d_weight(V * H), d_bias(V);
+    double loss = 0.0;
+    SonhoLoss l{threads, R, H, V, hidden.data(), weight.data(), bias.data(), targets.data(),
+                &loss, d_hidden.data(), d_weight.data(), d_bias.data()};
+    require(sonho_cross_entropy(&l) == 0, "the loss");
+    Floats all{R ? static_cast<float>(loss) : 0.0f};
+    append(all, d_hidden), append(all, d_weight), append(all, d_bias);
+    if (R > 0) {
+        targets[R - 1] = V;
+        require(sonho_cross_entropy(&l) != 0, "a target outside the vocabulary is refused");
+    }
+    return all;
+}
+
 }  // namespace
 
 int main() {
@@ -118,6 +138,12 @@ int main() {
                     const Floats alone = run(c, 1);
                     require(alone == run(c, 3), "three threads give the bits of one");
                 }
+        for (const auto &[R, H, V] : std::vector<std::array<int64_t, 3>>{
+                 {1, 1, 1}, {0, 3, 4}, {7, 33, 84}, {300, 5, 33}, {150, 2, 70000}}) {
+            const Floats alone = run_loss(R, H, V, 1);
+            require(alone == run_loss(R, H, V, 3), "three threads give the loss of one");
+            ++runs;
+        }
         require(sonho_tile_rate(2, 0.001) > 0.0, "the tile rate");
         for (int64_t n : {0, 1, 5, 16, 33}) {
             const Floats x = draw(n);

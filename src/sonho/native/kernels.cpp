@@ -12,12 +12,6 @@ namespace {
 // Packing: forward panels are (unit block, gate), each (D+H, WIDTH): the weights of x, then those of h, transposed.
 // Backward panels are blocks of x, if its gradient is wanted, then of h, each (G*H, WIDTH). Columns past D or H are zero.
 
-// out (depth, WIDTH) = `width` rows of `rows` (width, depth), transposed.
-void transpose_into(float *out, const float *rows, int64_t depth, int64_t width) {
-    for (int64_t k = 0; k < depth; ++k)
-        for (int64_t j = 0; j < width; ++j) out[k * WIDTH + j] = rows[j * depth + k];
-}
-
 void pack_forward(const SonhoWindow &w, float *packed, int64_t first, int64_t last) {
     const int64_t G = gates_of(w.cell), D = w.D, H = w.H;
     for (int64_t panel = first; panel < last; ++panel) {
@@ -49,14 +43,6 @@ void pack_backward(const SonhoWindow &w, float *packed, int64_t first, int64_t l
 
 // ---------------------------------------------------------------------------------------------------------------------
 // A slice of the batch, through all its time steps.
-
-// An empty array may have no address, and memset and memcpy insist on one.
-void zero(float *p, int64_t n) {
-    if (n > 0) memset(p, 0, sizeof(float) * n);
-}
-void copy(float *to, const float *from, int64_t n) {
-    if (n > 0) memcpy(to, from, sizeof(float) * n);
-}
 
 template <int G>
 const float *table_row(const SonhoWindow &w, int64_t at) {

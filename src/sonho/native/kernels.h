@@ -46,6 +46,16 @@ struct SonhoWindow {
     float *d_table, *d_weight_ih, *d_weight_hh;
     float *d_inputs, *d_h_first, *d_c_first;  // (N, T, D), (N, H); or null: not wanted
 };
+
+// The output layer and the cross-entropy of its softmax, with all their gradients, in one call.
+struct SonhoLoss {
+    int32_t threads;
+    int64_t R, H, V;
+    const float *hidden, *weight, *bias;  // (R, H), (V, H), (V); a bias of -inf: never predicted
+    const int64_t *targets;               // (R): ids, or -100 where there is none
+    double *loss;                         // mean over the targets, nats
+    float *d_hidden, *d_weight, *d_bias;  // gradients of that mean
+};
 }
 
 // Which rows run when. They are ranked, longest first: those that run at step t have ranks below running[t]. Row `rank`
@@ -105,3 +115,22 @@ constexpr int64_t weights_scratch(const SonhoWindow &w, int64_t panels) {
 }
 
 extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512;
+
+// The loss's two passes. First, by rows [first, last): their losses and the gradients of hidden, and of the logits, which
+// are kept as panels as those of the gates are (GRADIENT_ROWS). Then, by panels of V: the gradients of weight and bias.
+struct LossKernels {
+    void (*pack)(const SonhoLoss &, float *packed, int64_t first, int64_t last);
+    void (*rows)(const SonhoLoss &, const float *packed, float scale, int64_t from, int64_t first, int64_t last,
+                 double *losses, float *gradients, float *scratch);
+    void (*weights)(const SonhoLoss &, const float *gradients, int64_t from, int64_t rows, int64_t first, int64_t last,
+                    float *sums, float *scratch);
+    void (*finish)(const SonhoLoss &, const float *sums, int64_t first, int64_t last);
+};
+// Both ways to pack the weights: (panel of V, H, WIDTH), then (panel of H, V, WIDTH).
+constexpr int64_t loss_packed(const SonhoLoss &l) { return padded(l.V) * l.H + l.V * padded(l.H); }
+constexpr int64_t loss_rows_scratch(const SonhoLoss &l) {
+    return GRADIENT_ROWS * (row_stride(l.V) + row_stride(l.H)) + 12 * PAD;
+}
+constexpr int64_t loss_weights_scratch(const SonhoLoss &l) { return GRADIENT_ROWS * row_stride(l.H); }
+
+extern const LossKernels loss_baseline, loss_avx2, loss_avx512;

@@ -47,6 +47,19 @@ class Window(ctypes.Structure):
     )
 
 
+class Loss(ctypes.Structure):
+    """The output layer with its loss: `SonhoLoss` of kernels.h, where each field is explained."""
+
+    _fields_ = (
+        ("threads", ctypes.c_int32),
+        *((name, ctypes.c_int64) for name in ("R", "H", "V")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("hidden", "weight", "bias", "targets", "loss", "d_hidden", "d_weight", "d_bias")
+        ),
+    )
+
+
 def available() -> bool:
     """Whether the kernels can be used here. Warns once if they cannot."""
     return _load() is not None
@@ -83,6 +96,10 @@ def window_forward(window: Window) -> None:
 
 def window_backward(window: Window) -> None:
     _check(_library().sonho_window_backward(ctypes.byref(window)))
+
+
+def cross_entropy(loss: Loss) -> None:
+    _check(_library().sonho_cross_entropy(ctypes.byref(loss)))
 
 
 def tile_rate(threads: int, seconds: float) -> float:
