@@ -19,6 +19,7 @@ int64_t sonho_saved_size(int32_t cell, int64_t N, int64_t T, int64_t H);
 int sonho_window_forward(const SonhoWindow *w);
 int sonho_window_backward(const SonhoWindow *w);
 int sonho_cross_entropy(const SonhoLoss *l);
+int sonho_muon(const SonhoMuon *parameters, int64_t count, int threads);
 double sonho_tile_rate(int threads, double seconds);
 void sonho_sigmoid(const float *x, float *y, int64_t n);
 void sonho_tanh(const float *x, float *y, int64_t n);
@@ -123,6 +124,22 @@ Floats run_loss(int64_t R, int64_t H, int64_t V, int threads) {
     return all;
 }
 
+Floats run_muon(int64_t gates, int64_t rows, int64_t columns, int threads) {
+    static Floats first, gradient;
+    const int64_t n = gates * rows * columns;
+    if (threads == 1) first = draw(n), gradient = draw(n);
+    Floats parameter = first, buffer(n), other = first, other_buffer(n);
+    const SonhoMuon both[] = {
+        {gates, rows, columns, parameter.data(), buffer.data(), gradient.data(), 0.1f, 0.9f, 0.1f},
+        {gates, rows, columns, other.data(), other_buffer.data(), gradient.data(), 0.1f, 0.9f, 0.1f},
+    };
+    for (int step = 0; step < 2; ++step) require(sonho_muon(both, 2, threads) == 0, "a step of Muon");
+    require(parameter == other && buffer == other_buffer, "equal parameters step alike");
+    Floats all;
+    append(all, parameter), append(all, buffer);
+    return all;
+}
+
 }  // namespace
 
 int main() {
@@ -142,6 +159,12 @@ int main() {
                  {1, 1, 1}, {0, 3, 4}, {7, 33, 84}, {300, 5, 33}, {150, 2, 70000}}) {
             const Floats alone = run_loss(R, H, V, 1);
             require(alone == run_loss(R, H, V, 3), "three threads give the loss of one");
+            ++runs;
+        }
+        for (const auto &[gates, rows, columns] : std::vector<std::array<int64_t, 3>>{
+                 {1, 1, 1}, {4, 7, 5}, {3, 5, 7}, {2, 33, 65}, {1, 64, 12}}) {
+            const Floats alone = run_muon(gates, rows, columns, 1);
+            require(alone == run_muon(gates, rows, columns, 3), "three threads step as one");
             ++runs;
         }
         require(sonho_tile_rate(2, 0.001) > 0.0, "the tile rate");

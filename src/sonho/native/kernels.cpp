@@ -18,8 +18,8 @@ void pack_forward(const SonhoWindow &w, float *packed, int64_t first, int64_t la
         float *out = packed + panel * (D + H) * WIDTH;
         const int64_t unit = panel / G * WIDTH, width = least(WIDTH, H - unit), row = panel % G * H + unit;
         if (width < WIDTH) memset(out, 0, sizeof(float) * (D + H) * WIDTH);
-        if (D > 0) transpose_into(out, w.weight_ih + row * D, D, width);
-        transpose_into(out + D * WIDTH, w.weight_hh + row * H, H, width);
+        if (D > 0) transpose_into(out, w.weight_ih + row * D, D, D, width);
+        transpose_into(out + D * WIDTH, w.weight_hh + row * H, H, H, width);
     }
 }
 

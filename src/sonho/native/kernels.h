@@ -56,6 +56,14 @@ struct SonhoLoss {
     double *loss;                         // mean over the targets, nats
     float *d_hidden, *d_weight, *d_bias;  // gradients of that mean
 };
+
+// A step of Muon for one parameter (gates, rows, columns), in place.
+struct SonhoMuon {
+    int64_t gates, rows, columns;
+    float *parameter, *buffer;  // the buffer is the momentum
+    const float *gradient;
+    float rate, momentum, weight_decay;
+};
 }
 
 // Which rows run when. They are ranked, longest first: those that run at step t have ranks below running[t]. Row `rank`
@@ -133,4 +141,12 @@ constexpr int64_t loss_rows_scratch(const SonhoLoss &l) {
 }
 constexpr int64_t loss_weights_scratch(const SonhoLoss &l) { return GRADIENT_ROWS * row_stride(l.H); }
 
+typedef void (*MuonKernel)(const SonhoMuon &, int64_t gate, float *scratch);
+// The matrix, its Gram matrix, a polynomial of that, and a panel.
+constexpr int64_t muon_scratch(const SonhoMuon &p) {
+    const int64_t n = p.rows < p.columns ? p.rows : p.columns, m = p.rows + p.columns - n;
+    return n * row_stride(m) + 2 * n * row_stride(n) + m * PAD;
+}
+
+extern const MuonKernel muon_baseline, muon_avx2, muon_avx512;
 extern const LossKernels loss_baseline, loss_avx2, loss_avx512;

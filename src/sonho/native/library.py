@@ -14,6 +14,7 @@ import functools
 import importlib.metadata
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from sonho.errors import UsageError
@@ -60,6 +61,16 @@ class Loss(ctypes.Structure):
     )
 
 
+class Muon(ctypes.Structure):
+    """A step of Muon for one parameter: `SonhoMuon` of kernels.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("gates", "rows", "columns")),
+        *((name, ctypes.c_void_p) for name in ("parameter", "buffer", "gradient")),
+        *((name, ctypes.c_float) for name in ("rate", "momentum", "weight_decay")),
+    )
+
+
 def available() -> bool:
     """Whether the kernels can be used here. Warns once if they cannot."""
     return _load() is not None
@@ -100,6 +111,10 @@ def window_backward(window: Window) -> None:
 
 def cross_entropy(loss: Loss) -> None:
     _check(_library().sonho_cross_entropy(ctypes.byref(loss)))
+
+
+def muon(steps: Sequence[Muon], threads: int) -> None:
+    _check(_library().sonho_muon((Muon * len(steps))(*steps), len(steps), threads))
 
 
 def tile_rate(threads: int, seconds: float) -> float:
@@ -145,6 +160,7 @@ def _load() -> ctypes.CDLL | None:
     library.sonho_isas.restype = ctypes.c_char_p
     library.sonho_saved_size.restype = integer
     library.sonho_saved_size.argtypes = [ctypes.c_int32, integer, integer, integer]
+    library.sonho_muon.argtypes = [address, integer, ctypes.c_int]
     library.sonho_tile_rate.restype = ctypes.c_double
     library.sonho_tile_rate.argtypes = [ctypes.c_int, ctypes.c_double]
     for function in (library.sonho_sigmoid, library.sonho_tanh):

@@ -21,7 +21,7 @@ void pack(const SonhoLoss &l, float *packed, int64_t first, int64_t last) {
             const int64_t column = panel * WIDTH, width = least(WIDTH, V - column);
             float *out = packed + column * H;
             if (width < WIDTH) memset(out, 0, sizeof(float) * H * WIDTH);
-            transpose_into(out, l.weight + column * H, H, width);
+            transpose_into(out, l.weight + column * H, H, H, width);
         } else {
             const int64_t unit = (panel - of_logits) * WIDTH;
             float *out = packed + of_logits * H * WIDTH + unit * V;

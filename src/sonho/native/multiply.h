@@ -70,10 +70,10 @@ const Multiply multiply_by_rows[TILE_ROWS + 1] = FOR_EACH_R(ROWS_OF);
 [[maybe_unused]] const Multiply add_by_rows[TILE_ROWS + 1] = FOR_EACH_R(ADD_ROWS_OF);
 const Multiply add_by_columns[TILE_ROWS + 1] = FOR_EACH_R(COLUMNS_OF);
 
-// out (depth, WIDTH) = `width` rows of `rows` (width, depth), transposed.
-inline void transpose_into(float *out, const float *rows, int64_t depth, int64_t width) {
+// out (depth, WIDTH) = rows (width, depth), `stride` apart, transposed.
+inline void transpose_into(float *out, const float *rows, int64_t stride, int64_t depth, int64_t width) {
     for (int64_t k = 0; k < depth; ++k)
-        for (int64_t j = 0; j < width; ++j) out[k * WIDTH + j] = rows[j * depth + k];
+        for (int64_t j = 0; j < width; ++j) out[k * WIDTH + j] = rows[j * stride + k];
 }
 
 // `count` rows in blocks of nearly equal size, none above TILE_ROWS: block i is [start(i), start(i + 1)).

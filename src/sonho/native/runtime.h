@@ -10,6 +10,7 @@ struct Isa {
     const char *name;
     const Kernels *kernels;
     const LossKernels *loss;
+    MuonKernel muon;
 };
 const Isa &isa();
 
