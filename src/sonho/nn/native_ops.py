@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sonho.native import library
+from sonho.nn.buffers import borrow
 
 # Numbers a unit that backward needs, and the units' padding: `saved_of` and `PAD` of native/kernels.h.
 SAVED = {"lstm": 5, "gru": 5, "rnn_tanh": 1, "rnn_relu": 1}
@@ -52,7 +53,9 @@ def _forward(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Outputs, the last h and c, and with `keep` what backward needs besides."""
-    outputs, h_last, c_last, saved = _forward_like(cell, inputs, lengths, weight_ih, table, weight_hh, h, c, keep)
+    outputs, h_last, c_last, saved = _forward_like(cell, inputs, lengths, weight_ih, table, weight_hh, h, c, False)
+    if keep:
+        saved = borrow(*_saved_shape(cell, inputs, h))
     window, _alive = _window(cell, inputs, lengths, weight_ih, table, weight_hh, h, c)
     window.outputs, window.h_last = outputs.data_ptr(), h_last.data_ptr()
     if c is not None:
@@ -81,8 +84,12 @@ def _forward_like(
         h.new_empty(batch_size, steps, size),
         h.new_empty(batch_size, size),
         h.new_empty(0 if c is None else batch_size, size),
-        h.new_empty(batch_size if keep else 0, steps, SAVED[cell], (size + PAD - 1) // PAD * PAD),
+        h.new_empty(_saved_shape(cell, inputs, h) if keep else 0),
     )
+
+
+def _saved_shape(cell: str, inputs: Tensor, h: Tensor) -> tuple[int, int, int, int]:
+    return inputs.shape[0], inputs.shape[1], SAVED[cell], (h.shape[1] + PAD - 1) // PAD * PAD
 
 
 @torch.library.custom_op("sonho::window_backward", mutates_args=(), device_types="cpu")
