@@ -18,10 +18,9 @@ int sonho_select_isa(const char *name);
 int64_t sonho_saved_size(int32_t cell, int64_t N, int64_t T, int64_t H);
 int sonho_window_forward(const SonhoWindow *w);
 int sonho_window_backward(const SonhoWindow *w);
-int sonho_scatter_add(const int64_t *ids, const float *rows, int64_t stride, int64_t R, float *table, int64_t V,
-                      int64_t columns, int threads);
-int sonho_outer_sum(const float *a, int64_t stride, const float *b, int64_t R, int64_t M, int64_t C, float *out,
-                    int threads);
+int sonho_cross_entropy(const SonhoLoss *l);
+int sonho_muon(const SonhoMuon *parameters, int64_t count, int threads);
+double sonho_tile_rate(int threads, double seconds);
 void sonho_sigmoid(const float *x, float *y, int64_t n);
 void sonho_tanh(const float *x, float *y, int64_t n);
 }
@@ -51,60 +50,93 @@ void append(Floats &all, const Floats &part) {
 
 struct Case {
     int32_t cell;
-    int64_t N, T, H;
-    bool with_ids, ragged;
+    int64_t N, T, D, H;  // D 0: ids
+    bool ragged;
 };
 
 // Everything that a window gives, forward and backward, in one row of numbers.
 Floats run(const Case &c, int threads) {
-    const int64_t G = gates_of(c.cell), V = 3, R = c.N * c.T, columns = gradient_columns_of(c.cell) * c.H;
-    static Floats gates, weight, h, cell, d_outputs, d_h, d_c;
+    const int64_t columns = gates_of(c.cell) * c.H, V = c.D ? 1 : 3, R = c.N * c.T;
+    static Floats table, inputs, weight_ih, weight_hh, h, cell, d_outputs, d_h, d_c;
     if (threads == 1) {  // the runs to compare get the same numbers
-        gates = draw((c.with_ids ? V : R) * G * c.H);
-        weight = draw(G * c.H * c.H), h = draw(c.N * c.H), cell = draw(c.N * c.H);
+        table = draw(V * columns), inputs = draw(R * c.D), weight_ih = draw(columns * c.D);
+        weight_hh = draw(columns * c.H), h = draw(c.N * c.H), cell = draw(c.N * c.H);
         d_outputs = draw(R * c.H), d_h = draw(c.N * c.H), d_c = draw(c.N * c.H);
     }
     Ids ids(R), lengths(c.N);
     for (int64_t i = 0; i < R; ++i) ids[i] = i * 7 % V;
     for (int64_t n = 0; n < c.N; ++n) lengths[n] = n * 5 % (c.T + 1);
     const bool lstm = c.cell == LSTM;
-    Floats outputs(R * c.H), h_last(c.N * c.H), c_last(c.N * c.H), h_before(R * c.H);
-    Floats saved(sonho_saved_size(c.cell, c.N, c.T, c.H)), d_gates(R * columns), d_h_first(c.N * c.H), d_c_first(c.N * c.H);
+    Floats outputs(R * c.H), h_last(c.N * c.H), c_last(c.N * c.H);
+    Floats saved(sonho_saved_size(c.cell, c.N, c.T, c.H)), d_inputs(R * c.D), d_h_first(c.N * c.H), d_c_first(c.N * c.H);
+    Floats d_table(V * columns), d_weight_ih(columns * c.D), d_weight_hh(columns * c.H);
 
     SonhoWindow w{};
-    w.cell = c.cell, w.threads = threads, w.N = c.N, w.T = c.T, w.H = c.H, w.V = V;
-    w.gates = gates.data(), w.weight_hh = weight.data(), w.h_first = h.data(), w.h_last = h_last.data();
-    w.ids = c.with_ids ? ids.data() : nullptr;
+    w.cell = c.cell, w.threads = threads, w.N = c.N, w.T = c.T, w.D = c.D, w.H = c.H, w.V = V;
+    w.table = table.data(), w.weight_hh = weight_hh.data(), w.h_first = h.data(), w.h_last = h_last.data();
+    if (c.D)
+        w.inputs = inputs.data(), w.weight_ih = weight_ih.data();
+    else
+        w.ids = ids.data();
     w.lengths = c.ragged ? lengths.data() : nullptr;
     w.c_first = lstm ? cell.data() : nullptr, w.c_last = lstm ? c_last.data() : nullptr;
     w.outputs = outputs.data();
     require(sonho_window_forward(&w) == 0, "forward, nothing kept");
     Floats all;
     append(all, outputs);
-    w.h_before = h_before.data(), w.saved = saved.data();
+    w.saved = saved.data();
     require(sonho_window_forward(&w) == 0, "forward");
-    append(all, outputs), append(all, h_last), append(all, c_last), append(all, h_before);
+    append(all, outputs), append(all, h_last), append(all, c_last);
 
-    w.d_gates = d_gates.data();
+    w.d_table = d_table.data(), w.d_weight_ih = d_weight_ih.data(), w.d_weight_hh = d_weight_hh.data();
     require(sonho_window_backward(&w) == 0, "backward without any gradient");
+    for (const Floats *zeros : {&d_table, &d_weight_ih, &d_weight_hh})
+        for (float value : *zeros) require(value == 0.0f, "no gradient gives none");
     w.d_outputs = d_outputs.data(), w.d_h_last = d_h.data(), w.d_c_last = lstm ? d_c.data() : nullptr;
     w.d_h_first = d_h_first.data(), w.d_c_first = lstm ? d_c_first.data() : nullptr;
+    w.d_inputs = c.D ? d_inputs.data() : nullptr;
     require(sonho_window_backward(&w) == 0, "backward");
-    append(all, d_gates), append(all, d_h_first), append(all, d_c_first);
+    for (const Floats *part : {&d_table, &d_weight_ih, &d_weight_hh, &d_inputs, &d_h_first, &d_c_first}) append(all, *part);
 
-    Floats d_weight(G * c.H * c.H), d_table(V * G * c.H);
-    require(sonho_outer_sum(d_gates.data(), columns, h_before.data(), R, G * c.H, c.H, d_weight.data(), threads) == 0,
-            "gradient of the weights");
-    const float *from_input = R ? d_gates.data() + (columns - G * c.H) : nullptr;
-    require(sonho_scatter_add(ids.data(), from_input, columns, R, d_table.data(), V, G * c.H, threads) == 0,
-            "gradient of the table");
-    append(all, d_weight), append(all, d_table);
-
-    if (R > 0) {
+    if (R > 0 && !c.D) {
         ids[R - 1] = V;
-        w.ids = ids.data();
         require(sonho_window_forward(&w) != 0, "an id outside the table is refused");
     }
+    return all;
+}
+
+Floats run_loss(int64_t R, int64_t H, int64_t V, int threads) {
+    static Floats hidden, weight, bias;
+    if (threads == 1) hidden = draw(R * H), weight = draw(V * H), bias = draw(V);
+    Ids targets(R);
+    for (int64_t r = 0; r < R; ++r) targets[r] = r % 4 == 3 ? -100 : r * 7 % V;
+    Floats d_hidden(R * H), d_weight(V * H), d_bias(V);
+    double loss = 0.0;
+    SonhoLoss l{threads, R, H, V, hidden.data(), weight.data(), bias.data(), targets.data(),
+                &loss, d_hidden.data(), d_weight.data(), d_bias.data()};
+    require(sonho_cross_entropy(&l) == 0, "the loss");
+    Floats all{R ? static_cast<float>(loss) : 0.0f};
+    append(all, d_hidden), append(all, d_weight), append(all, d_bias);
+    if (R > 0) {
+        targets[R - 1] = V;
+        require(sonho_cross_entropy(&l) != 0, "a target outside the vocabulary is refused");
+    }
+    return all;
+}
+
+Floats run_muon(int64_t gates, int64_t rows, int64_t columns, int threads) {
+    static Floats first, gradient;
+    const int64_t n = gates * rows * columns;
+    if (threads == 1) first = draw(n), gradient = draw(n);
+    Floats parameter = first, buffer(n), other = first, other_buffer(n);
+    const SonhoMuon both[] = {
+        {gates, rows, columns, parameter.data(), buffer.data(), gradient.data(), 0.1f, 0.9f, 0.1f},
+        {gates, rows, columns, other.data(), other_buffer.data(), gradient.data(), 0.1f, 0.9f, 0.1f},
+    };
+    for (int step = 0; step < 2; ++step) require(sonho_muon(both, 2, threads) == 0, "a step of Muon");
+    require(parameter == other && buffer == other_buffer, "equal parameters step alike");
+    Floats all;
+    append(all, parameter), append(all, buffer);
     return all;
 }
 
@@ -118,11 +150,24 @@ int main() {
         for (int32_t cell = LSTM; cell <= RNN_RELU; ++cell)
             for (const auto &[N, T, H] : std::vector<std::array<int64_t, 3>>{
                      {1, 1, 1}, {3, 4, 7}, {2, 0, 5}, {0, 3, 4}, {13, 3, 33}, {30, 2, 17}, {26, 3, 64}, {5, 50, 31}})
-                for (int kind = 0; kind < 4; ++kind, ++runs) {
-                    const Case c{cell, N, T, H, kind % 2 == 1, kind >= 2};
+                for (int kind = 0; kind < 6; ++kind, ++runs) {
+                    const Case c{cell, N, T, std::array<int64_t, 3>{0, 3, 34}[kind / 2], H, kind % 2 == 1};
                     const Floats alone = run(c, 1);
                     require(alone == run(c, 3), "three threads give the bits of one");
                 }
+        for (const auto &[R, H, V] : std::vector<std::array<int64_t, 3>>{
+                 {1, 1, 1}, {0, 3, 4}, {7, 33, 84}, {300, 5, 33}, {150, 2, 70000}}) {
+            const Floats alone = run_loss(R, H, V, 1);
+            require(alone == run_loss(R, H, V, 3), "three threads give the loss of one");
+            ++runs;
+        }
+        for (const auto &[gates, rows, columns] : std::vector<std::array<int64_t, 3>>{
+                 {1, 1, 1}, {4, 7, 5}, {3, 5, 7}, {2, 33, 65}, {1, 64, 12}}) {
+            const Floats alone = run_muon(gates, rows, columns, 1);
+            require(alone == run_muon(gates, rows, columns, 3), "three threads step as one");
+            ++runs;
+        }
+        require(sonho_tile_rate(2, 0.001) > 0.0, "the tile rate");
         for (int64_t n : {0, 1, 5, 16, 33}) {
             const Floats x = draw(n);
             Floats y(n);

@@ -157,24 +157,26 @@ def test_the_operators_keep_the_rules_of_torch(cell, with_ids, ragged):
     batch_size, steps, size = 3, 4, 32
     gates = {"lstm": 4, "gru": 3}.get(cell, 1) * size
     torch.manual_seed(0)
-    ids = torch.randint(0, 6, (batch_size, steps)) if with_ids else None
-    source = torch.randn(6, gates) if with_ids else torch.randn(batch_size, steps, gates)
+    inputs = torch.randint(0, 6, (batch_size, steps)) if with_ids else torch.randn(batch_size, steps, 5)
+    weight_ih = None if with_ids else torch.randn(gates, 5)
+    table = torch.randn(6, gates) if with_ids else torch.randn(gates)
     lengths = torch.tensor([4, 0, 2]) if ragged else None
-    tensors = [torch.randn(gates, size), torch.randn(batch_size, size)]
+    tensors = [table, torch.randn(gates, size), torch.randn(batch_size, size)]
     c = torch.randn(batch_size, size) if cell == "lstm" else None
-    for tensor in (source, *tensors, *([] if c is None else [c])):
-        tensor.requires_grad_()
+    for tensor in (inputs, weight_ih, *tensors, c):
+        if tensor is not None and tensor.is_floating_point():
+            tensor.requires_grad_()
     rules = ["test_schema", "test_autograd_registration", "test_faketensor"]
     if not ragged:  # past a length, what is kept for backward is never written nor read, so it cannot be compared
         rules.append("test_aot_dispatch_dynamic")
-    torch.library.opcheck(native_ops._forward, (cell, source, ids, lengths, *tensors, c, True), test_utils=rules)
+    torch.library.opcheck(native_ops._forward, (cell, inputs, lengths, weight_ih, *tensors, c, True), test_utils=rules)
 
 
 @pytest.mark.parametrize(("cell", "shape"), [("lstm", (3, 4, 7)), ("gru", (2, 1, 33)), ("rnn_relu", (1, 5, 32))])
 def test_what_backward_needs_has_the_size_that_the_kernels_write(cell, shape):
     batch_size, steps, size = shape
     h = torch.zeros(batch_size, size)
-    gates = torch.zeros(batch_size, steps, {"lstm": 4, "gru": 3}.get(cell, 1) * size)
+    ids = torch.zeros(batch_size, steps, dtype=torch.int64)
     c = h if cell == "lstm" else None
-    saved = native_ops._forward_like(cell, gates, None, None, h, h, c, True)[4]
+    saved = native_ops._forward_like(cell, ids, None, None, h, h, h, c, True)[3]
     assert saved.numel() == library.saved_size(cell, *shape)

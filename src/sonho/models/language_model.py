@@ -18,6 +18,7 @@ from sonho.errors import UsageError
 from sonho.nn.causal_conv import CausalConv, dilation_of
 from sonho.nn.cells import LSTMState
 from sonho.nn.dropout import drop
+from sonho.nn.losses import cross_entropy
 from sonho.nn.recurrent import LayerState, Recurrent
 from sonho.storage.container import Arrays
 
@@ -56,6 +57,24 @@ class LanguageModel(nn.Module):
 
         `tokens` is (N, T) integers; `lengths` (N,) are the positions of each row that count.
         """
+        hidden, new_state = self._hidden(tokens, state, lengths)
+        if last_only:
+            hidden = hidden[:, -1:]
+        return F.linear(hidden, self.output_weight(), self.output.bias + self.mask), new_state
+
+    def loss(self, tokens: Tensor, targets: Tensor, state: State, *, last_only: bool = False) -> tuple[Tensor, State]:
+        """Mean cross-entropy (nats) of the targets (N, T), or (N, 1) with `last_only`, and the state. -100: no target.
+
+        The same as from the logits of `forward`, which training does not look at.
+        """
+        hidden, new_state = self._hidden(tokens, state, None)
+        if last_only:
+            hidden = hidden[:, -1:]
+        bias = self.output.bias + self.mask
+        return cross_entropy(hidden.flatten(0, 1), self.output_weight(), bias, targets.flatten()), new_state
+
+    def _hidden(self, tokens: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """What the last layer gives, (N, T, H), and the state."""
         config = self.config
         hidden, tables = self._inputs(tokens)
         new_state = []
@@ -66,9 +85,7 @@ class LanguageModel(nn.Module):
                 hidden = layer.norm(hidden)
             hidden = drop(hidden, config.dropout, config.dropout_kind, self.training)
             new_state.append(after)
-        if last_only:
-            hidden = hidden[:, -1:]
-        return F.linear(hidden, self.output_weight(), self.output.bias + self.mask), tuple(new_state)
+        return hidden, tuple(new_state)
 
     def _inputs(self, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """What the first layer is fed: ids wherever it can look them up itself, beside their embedding if any."""

@@ -9,26 +9,24 @@ namespace {
 constexpr float one = 1.0f;
 
 struct LSTMCell {
-    static constexpr int gates = 4, saved = 6;
+    static constexpr int gates = 4, saved = 5;
     static Pair forward(const Pair *in, const Pair *sum, Pair, Pair &c, float *keep) {
         const Pair i = sigmoid(in[0] + sum[0]), f = sigmoid(in[1] + sum[1]);
         const Pair g = tanh(in[2] + sum[2]), o = sigmoid(in[3] + sum[3]);
-        const Pair before = c;
-        c = f * before + i * g;
-        const Pair tanh_c = tanh(c);
+        c = f * c + i * g;
         if (keep) {
-            const Pair all[] = {i, f, g, o, tanh_c, before};
-            UNROLL for (int s = 0; s < 6; ++s) store_pair(keep + s * WIDTH, all[s]);
+            const Pair all[] = {i, f, g, o, c};
+            UNROLL for (int s = 0; s < 5; ++s) store_pair(keep + s * WIDTH, all[s]);
         }
-        return o * tanh_c;
+        return o * tanh(c);
     }
     // d: gradient of h. carry: gradient of c, before and after. d_sum[g]: of U h; d_n is the GRU's alone.
     static void backward(Pair d, Pair &carry, const float *keep, Pair *d_sum, Pair &) {
         const Pair i = load_pair(keep), f = load_pair(keep + WIDTH), g = load_pair(keep + 2 * WIDTH);
-        const Pair o = load_pair(keep + 3 * WIDTH), tanh_c = load_pair(keep + 4 * WIDTH), before = load_pair(keep + 5 * WIDTH);
+        const Pair o = load_pair(keep + 3 * WIDTH), c = load_pair(keep + 4 * WIDTH), tanh_c = tanh(c);
         const Pair d_c = carry + d * o * (one - tanh_c * tanh_c);
         d_sum[0] = d_c * g * i * (one - i);
-        d_sum[1] = d_c * before * f * (one - f);
+        d_sum[1] = d_c * (c - i * g) * (one - f);  // c - i g is f times the c before: it need not be kept
         d_sum[2] = d_c * i * (one - g * g);
         d_sum[3] = d * tanh_c * o * (one - o);
         carry = d_c * f;

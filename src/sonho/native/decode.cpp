@@ -5,8 +5,8 @@
 #include <numeric>
 
 #include "network.h"
+#include "runtime.h"
 #include "sampling.h"
-#include "threads.h"
 
 using sonho::Drawn;
 using sonho::Network;
@@ -15,7 +15,6 @@ using sonho::Sampler;
 
 namespace {
 
-enum Status { OK = 0, BAD_ID = 1, NO_MEMORY = 3, BAD_ARGUMENT = 4 };
 enum Logits { NONE = 0, LAST = 1, ALL = 2 };
 
 // Outputs computed side by side: enough for a full tile of the multiply, few enough for the cache.
@@ -64,8 +63,6 @@ void run_slice(const Network &network, int64_t first, int64_t rows, int64_t T, c
 }
 
 }  // namespace
-
-#define API __attribute__((visibility("default")))
 
 extern "C" {
 

@@ -9,70 +9,71 @@
 namespace {
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Packing: forward panels are (unit block, gate), each (H, WIDTH) of U transposed; backward panels are unit blocks, each
-// (G*H, WIDTH) of U. Columns past H are zero.
+// Packing: forward panels are (unit block, gate), each (D+H, WIDTH): the weights of x, then those of h, transposed.
+// Backward panels are blocks of x, if its gradient is wanted, then of h, each (G*H, WIDTH). Columns past D or H are zero.
 
 void pack_forward(const SonhoWindow &w, float *packed, int64_t first, int64_t last) {
-    const int64_t G = gates_of(w.cell), H = w.H;
+    const int64_t G = gates_of(w.cell), D = w.D, H = w.H;
     for (int64_t panel = first; panel < last; ++panel) {
-        float *out = packed + panel * H * WIDTH;
-        const int64_t unit = panel / G * WIDTH, width = least(WIDTH, H - unit);
-        const float *rows = w.weight_hh + (panel % G * H + unit) * H;
-        if (width < WIDTH) memset(out, 0, sizeof(float) * H * WIDTH);
-        for (int64_t k = 0; k < H; ++k)
-            for (int64_t j = 0; j < width; ++j) out[k * WIDTH + j] = rows[j * H + k];
+        float *out = packed + panel * (D + H) * WIDTH;
+        const int64_t unit = panel / G * WIDTH, width = least(WIDTH, H - unit), row = panel % G * H + unit;
+        if (width < WIDTH) memset(out, 0, sizeof(float) * (D + H) * WIDTH);
+        if (D > 0) transpose_into(out, w.weight_ih + row * D, D, D, width);
+        transpose_into(out + D * WIDTH, w.weight_hh + row * H, H, H, width);
     }
 }
 
+int64_t input_panels(const SonhoWindow &w) { return w.d_inputs ? (w.D + WIDTH - 1) / WIDTH : 0; }
+
 void pack_backward(const SonhoWindow &w, float *packed, int64_t first, int64_t last) {
-    const int64_t depth = gates_of(w.cell) * w.H, H = w.H;
+    const int64_t G = gates_of(w.cell), H = w.H, before = input_panels(w);
     for (int64_t panel = first; panel < last; ++panel) {
-        float *out = packed + panel * depth * WIDTH;
-        const int64_t unit = panel * WIDTH, width = H - unit;
-        for (int64_t k = 0; k < depth; ++k)
-            store_pair(out + k * WIDTH, load_pair(w.weight_hh + k * H + unit, least(width, WIDTH)));
+        float *out = packed + panel * G * H * WIDTH;
+        const bool of_input = panel < before;
+        const float *weight = of_input ? w.weight_ih : w.weight_hh;
+        const int64_t columns = of_input ? w.D : H, column = (of_input ? panel : panel - before) * WIDTH;
+        // The gates in the order of the gradients that this product takes: for the GRU r z n with x, n' r z with h.
+        for (int64_t place = 0; place < G; ++place) {
+            const float *rows = weight + (of_input ? place : gate_of(w.cell, place)) * H * columns + column;
+            for (int64_t k = 0; k < H; ++k, out += WIDTH)
+                store_pair(out, load_pair(rows + k * columns, least(WIDTH, columns - column)));
+        }
     }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // A slice of the batch, through all its time steps.
 
-// An empty array may have no address, and memset and memcpy insist on one.
-void zero(float *p, int64_t n) {
-    if (n > 0) memset(p, 0, sizeof(float) * n);
-}
-void copy(float *to, const float *from, int64_t n) {
-    if (n > 0) memcpy(to, from, sizeof(float) * n);
-}
-
 template <int G>
-const float *input_gates(const SonhoWindow &w, int64_t at) {
-    return w.gates + (w.ids ? w.ids[at] : at) * G * w.H;
+const float *table_row(const SonhoWindow &w, int64_t at) {
+    return w.table + (w.ids ? w.ids[at] : 0) * G * w.H;
 }
 
-// Ask for what a block will need after its products: rows of a window are far apart, so no hardware guesses them.
-template <int G>
-void prefetch_gates(const SonhoWindow &w, int64_t at, int64_t unit) {
-    for (int g = 0; g < G; ++g)
-        for (int64_t j = 0; j < WIDTH; j += 16) __builtin_prefetch(input_gates<G>(w, at) + g * w.H + unit + j);
+// Ask for what a block will touch after its products: rows of a window are far apart, so no hardware guesses them.
+void prefetch(const float *p, int64_t floats) {
+    for (int64_t j = 0; j < floats; j += 16) __builtin_prefetch(p + j);
+}
+void prefetch_to_write(float *p, int64_t floats) {
+    for (int64_t j = 0; j < floats; j += 16) __builtin_prefetch(p + j, 1);
 }
 
-// What backward needs of row n at step t: time first, so that both passes walk through memory in order.
+// What backward needs of the row with a rank at step t: time first, so that both passes walk through memory in order.
 template <class C>
-float *saved_at(const SonhoWindow &w, int64_t n, int64_t t) {
-    return w.saved + (t * w.N + n) * C::saved * padded(w.H);
+float *saved_at(const SonhoWindow &w, const Order &order, int64_t rank, int64_t t) {
+    return w.saved + (order.base[t] + rank) * C::saved * padded(w.H);
 }
 
 template <class C>
 void forward_slice(const SonhoWindow &w, const float *packed, const Slice &slice) {
     constexpr int G = C::gates;
-    const int64_t T = w.T, H = w.H, S = padded(H), stride = row_stride(H);
-    // h alternates between two halves, since every unit block reads all of it. After s steps it is in half s % 2.
-    float *half[2] = {slice.scratch, slice.scratch + slice.count * stride};
-    float *carry = half[1] + slice.count * stride;
-    float *sums = carry + slice.count * S;  // (G, TILE_ROWS, WIDTH)
+    const int64_t T = w.T, D = w.D, H = w.H, S = padded(H), stride = input_stride(D, H);
+    // x and h alternate between two halves, since every unit block reads all of h. After s steps h is in half s % 2.
+    // x lies right ahead of h.
+    float *half[2] = {slice.scratch + padded(D), slice.scratch + padded(D) + slice.count * stride};
+    float *carry = slice.scratch + 2 * slice.count * stride;
+    float *sums = carry + slice.count * S;  // (G, TILE_ROWS, WIDTH), and one gate more for the GRU
     for (int64_t i = 0; i < slice.count; ++i) {
-        const int64_t n = slice.rows[i];
+        const int64_t n = slice.row(i);
         copy(half[0] + i * stride, w.h_first + n * H, H);
         // Lanes past H are zero, not whatever memory held: tanh(c) divides once for two units, and they may be one.
         zero(carry + i * S, S);
@@ -82,101 +83,140 @@ void forward_slice(const SonhoWindow &w, const float *packed, const Slice &slice
     for (int64_t t = 0; t < T; ++t) {
         while (running > 0 && slice.steps[running - 1] <= t) --running;
         if (running == 0) break;
-        const float *h_now = half[t % 2];
-        float *h_next = half[(t + 1) % 2];
-        if (w.h_before)
-            for (int64_t i = 0; i < running; ++i)
-                copy(w.h_before + (slice.rows[i] * T + t) * H, h_now + i * stride, H);
+        float *h_now = half[t % 2], *h_next = half[(t + 1) % 2];
+        for (int64_t i = 0; i < running && D > 0; ++i)
+            copy(h_now + i * stride - D, w.inputs + (slice.row(i) * T + t) * D, D);
         const Blocks blocks(running);
         for (int64_t unit = 0; unit < H; unit += WIDTH) {
             const int64_t width = least(WIDTH, H - unit);
-            const float *panels = packed + unit * G * H;
+            const float *panels = packed + unit * G * (D + H);
             for (int64_t block = 0; block < blocks.blocks; ++block) {
                 const int64_t begin = blocks.start(block), R = blocks.start(block + 1) - begin;
-                for (int64_t r = 0; r < R; ++r) prefetch_gates<G>(w, slice.rows[begin + r] * T + t, unit);
-                for (int g = 0; g < G; ++g)
-                    multiply_by_rows[R](h_now + begin * stride, stride, 1, panels + g * H * WIDTH, H,
-                                        sums + g * TILE_ROWS * WIDTH, WIDTH);
+                for (int64_t i = begin; i < begin + R; ++i) {
+                    if (w.ids)
+                        for (int g = 0; g < G; ++g)
+                            prefetch(table_row<G>(w, slice.row(i) * T + t) + g * H + unit, width);
+                    if (w.saved)
+                        prefetch_to_write(saved_at<C>(w, *slice.order, slice.rank(i), t) + unit * C::saved, WIDTH * C::saved);
+                }
+                const float *rows = h_now + begin * stride - D;
+                for (int g = 0; g < G; ++g) {
+                    // The GRU's n sees h through r, so that its sums of h and of x stay apart.
+                    const bool apart = G == 3 && g == 2 && D > 0;
+                    const float *panel = panels + g * (D + H) * WIDTH;
+                    float *to = sums + g * TILE_ROWS * WIDTH;
+                    if (apart) multiply_by_rows[R](rows, stride, 1, panel, D, to + TILE_ROWS * WIDTH, WIDTH);
+                    const int64_t skip = apart ? D : 0;
+                    multiply_by_rows[R](rows + skip, stride, 1, panel + skip * WIDTH, D + H - skip, to, WIDTH);
+                }
                 for (int64_t r = 0; r < R; ++r) {
-                    const int64_t i = begin + r, at = slice.rows[i] * T + t;
-                    const float *from = input_gates<G>(w, at) + unit;
+                    const int64_t i = begin + r;
+                    const float *from = table_row<G>(w, slice.row(i) * T + t) + unit;
                     Pair in[G], sum[G];
                     UNROLL for (int g = 0; g < G; ++g) {
                         in[g] = load_pair(from + g * H, width);
                         sum[g] = load_pair(sums + (g * TILE_ROWS + r) * WIDTH);
                     }
+                    if (G == 3 && D > 0) in[2] = in[2] + load_pair(sums + (3 * TILE_ROWS + r) * WIDTH);
                     const Pair before = load_pair(h_now + i * stride + unit);
                     Pair c = load_pair(carry + i * S + unit);
-                    float *keep = w.saved ? saved_at<C>(w, slice.rows[i], t) + unit * C::saved : nullptr;
+                    float *keep = w.saved ? saved_at<C>(w, *slice.order, slice.rank(i), t) + unit * C::saved : nullptr;
                     const Pair h = C::forward(in, sum, before, c, keep);
                     store_pair(carry + i * S + unit, c);
                     store_pair(h_next + i * stride + unit, h);
                 }
             }
         }
-        for (int64_t i = 0; i < running; ++i)
-            copy(w.outputs + (slice.rows[i] * T + t) * H, h_next + i * stride, H);
+        for (int64_t i = 0; i < running; ++i) copy(w.outputs + (slice.row(i) * T + t) * H, h_next + i * stride, H);
     }
     for (int64_t i = 0; i < slice.count; ++i) {
-        const int64_t n = slice.rows[i], steps = slice.steps[i];
+        const int64_t n = slice.row(i), steps = slice.steps[i];
         copy(w.h_last + n * H, half[steps % 2] + i * stride, H);
         if (w.c_last) copy(w.c_last + n * H, carry + i * S, H);
         zero(w.outputs + (n * T + steps) * H, (T - steps) * H);
-        if (w.h_before) zero(w.h_before + (n * T + steps) * H, (T - steps) * H);
+    }
+}
+
+// Where the gradients of one row begin, for its first unit block; the next block is GRADIENT_ROWS * WIDTH further.
+template <int places>
+float *gradients_at(const SonhoWindow &w, float *gradients, int64_t number) {
+    const int64_t panels = places * ((w.H + WIDTH - 1) / WIDTH);
+    return gradients + (number / GRADIENT_ROWS * panels * GRADIENT_ROWS + number % GRADIENT_ROWS) * WIDTH;
+}
+
+// The gate gradients of every row of the slice at step t, to `d_sums` by rows and to `gradients` by panels.
+template <class C>
+void cells_backward(const SonhoWindow &w, const Slice &slice, int64_t t, int64_t running, const float *d_h, float *carry,
+                    float *d_sums, float *gradients) {
+    constexpr int G = C::gates, places = G == 3 ? 4 : G;
+    const int64_t H = w.H, S = padded(H), stride = row_stride(places * H);
+    const int64_t next_place = (H + WIDTH - 1) / WIDTH * GRADIENT_ROWS * WIDTH;
+    for (int64_t i = 0; i < running; ++i) {
+        const int64_t rank = slice.rank(i);
+        const float *keep = saved_at<C>(w, *slice.order, rank, t);
+        const float *d_output = w.d_outputs ? w.d_outputs + (slice.row(i) * w.T + t) * H : nullptr;
+        float *sums = d_sums + i * stride, *out = gradients_at<places>(w, gradients, slice.order->base[t] + rank);
+        for (int64_t unit = 0; unit < H; unit += WIDTH, out += GRADIENT_ROWS * WIDTH) {
+            const int64_t width = least(WIDTH, H - unit);
+            Pair d = load_pair(d_h + i * S + unit), memory = load_pair(carry + i * S + unit);
+            if (d_output) d = d + load_pair(d_output + unit, width);
+            Pair d_sum[G], d_n{};
+            C::backward(d, memory, keep + unit * C::saved, d_sum, d_n);
+            store_pair(carry + i * S + unit, memory);
+            UNROLL for (int g = 0; g < G; ++g) {
+                // GRU: n as U h sees it comes first, n as the input sees it last (kernels.h).
+                const int place = places == G ? g : (g + 1) % G;
+                store_pair(sums + place * H + unit, d_sum[g], width);
+                store_pair(out + place * next_place, d_sum[g]);
+            }
+            if (places != G) {
+                store_pair(sums + G * H + unit, d_n, width);
+                store_pair(out + G * next_place, d_n);
+            }
+        }
     }
 }
 
 template <class C>
-void backward_slice(const SonhoWindow &w, const float *packed, const Slice &slice) {
-    constexpr int G = C::gates, columns = C::gates == 3 ? 4 : C::gates;
-    const int64_t T = w.T, H = w.H, S = padded(H), stride = row_stride(G * H);
-    float *d_sums = slice.scratch;  // (count, G*H): gradients of U h at this step
-    float *d_h = d_sums + slice.count * stride, *carry = d_h + slice.count * S;
+void backward_slice(const SonhoWindow &w, const float *packed, const Slice &slice, float *gradients) {
+    constexpr int G = C::gates, places = G == 3 ? 4 : G;
+    const int64_t T = w.T, D = w.D, H = w.H, S = padded(H), stride = row_stride(places * H), panel_size = G * H * WIDTH;
+    float *d_sums = slice.scratch;  // (count, places*H): gradients of the gates at this step
+    float *d_h = d_sums + slice.count * stride, *carry = d_h + slice.count * S, *tile = carry + slice.count * S;
     for (int64_t i = 0; i < slice.count; ++i) {
-        const int64_t n = slice.rows[i], steps = slice.steps[i];
+        const int64_t n = slice.row(i), steps = slice.steps[i];
         zero(d_h + i * S, S);
         zero(carry + i * S, S);
         if (w.d_h_last) copy(d_h + i * S, w.d_h_last + n * H, H);
         if (w.d_c_last) copy(carry + i * S, w.d_c_last + n * H, H);
-        zero(w.d_gates + (n * T + steps) * columns * H, (T - steps) * columns * H);
+        if (w.d_inputs) zero(w.d_inputs + (n * T + steps) * D, (T - steps) * D);
     }
     int64_t running = 0;
     for (int64_t t = T - 1; t >= 0; --t) {
         while (running < slice.count && slice.steps[running] > t) ++running;
-        for (int64_t i = 0; i < running; ++i) {
-            const int64_t at = slice.rows[i] * T + t;
-            const float *keep = saved_at<C>(w, slice.rows[i], t);
-            float *sums = d_sums + i * stride, *out = w.d_gates + at * columns * H;
-            for (int64_t unit = 0; unit < H; unit += WIDTH) {
-                const int64_t width = least(WIDTH, H - unit);
-                Pair d = load_pair(d_h + i * S + unit), memory = load_pair(carry + i * S + unit);
-                if (w.d_outputs) d = d + load_pair(w.d_outputs + at * H + unit, width);
-                Pair d_sum[G], d_n{};
-                C::backward(d, memory, keep + unit * C::saved, d_sum, d_n);
-                store_pair(carry + i * S + unit, memory);
-                UNROLL for (int g = 0; g < G; ++g) {
-                    store_pair(sums + g * H + unit, d_sum[g], width);
-                    // GRU: n as U h sees it comes first, n as the input sees it last (kernels.h).
-                    const int place = columns == G ? g : (g + 1) % G;
-                    store_pair(out + place * H + unit, d_sum[g], width);
-                }
-                if (columns != G) store_pair(out + G * H + unit, d_n, width);
-            }
-        }
-        if (t == 0 && !w.d_h_first) break;
+        cells_backward<C>(w, slice, t, running, d_h, carry, d_sums, gradients);
         const Blocks blocks(running);
-        for (int64_t unit = 0; unit < H; unit += WIDTH)
+        const float *panel = packed;
+        for (int64_t column = 0; w.d_inputs && column < D; column += WIDTH, panel += panel_size)
             for (int64_t block = 0; block < blocks.blocks; ++block) {
                 const int64_t begin = blocks.start(block), R = blocks.start(block + 1) - begin;
-                multiply_by_rows[R](d_sums + begin * stride, stride, 1, packed + unit * G * H, G * H,
-                                    d_h + begin * S + unit, S);
+                multiply_by_rows[R](d_sums + begin * stride + (places - G) * H, stride, 1, panel, G * H, tile, WIDTH);
+                for (int64_t r = 0; r < R; ++r)
+                    store_pair(w.d_inputs + (slice.row(begin + r) * T + t) * D + column, load_pair(tile + r * WIDTH),
+                               least(WIDTH, D - column));
+            }
+        if (t == 0 && !w.d_h_first) break;
+        for (int64_t unit = 0; unit < H; unit += WIDTH, panel += panel_size)
+            for (int64_t block = 0; block < blocks.blocks; ++block) {
+                const int64_t begin = blocks.start(block), R = blocks.start(block + 1) - begin;
+                multiply_by_rows[R](d_sums + begin * stride, stride, 1, panel, G * H, d_h + begin * S + unit, S);
             }
     }
     for (int64_t i = 0; i < slice.count; ++i) {
-        const int64_t at = slice.rows[i] * H;
+        const int64_t at = slice.row(i) * H;
         if (w.d_c_first) copy(w.d_c_first + at, carry + i * S, H);
         if (!w.d_h_first) continue;
-        if (columns != G)
+        if (places != G)
             for (int64_t unit = 0; unit < H; unit += WIDTH)
                 store_pair(d_h + i * S + unit, load_pair(d_h + i * S + unit) + load_pair(carry + i * S + unit));
         copy(w.d_h_first + at, d_h + i * S, H);
@@ -192,60 +232,80 @@ void forward(const SonhoWindow &w, const float *packed, const Slice &slice) {
     }
 }
 
-void backward(const SonhoWindow &w, const float *packed, const Slice &slice) {
+void backward(const SonhoWindow &w, const float *packed, const Slice &slice, float *gradients) {
     switch (w.cell) {
-        case LSTM: return backward_slice<LSTMCell>(w, packed, slice);
-        case GRU: return backward_slice<GRUCell>(w, packed, slice);
-        case RNN_TANH: return backward_slice<RNNCell<false>>(w, packed, slice);
-        case RNN_RELU: return backward_slice<RNNCell<true>>(w, packed, slice);
+        case LSTM: return backward_slice<LSTMCell>(w, packed, slice, gradients);
+        case GRU: return backward_slice<GRUCell>(w, packed, slice, gradients);
+        case RNN_TANH: return backward_slice<RNNCell<false>>(w, packed, slice, gradients);
+        case RNN_RELU: return backward_slice<RNNCell<true>>(w, packed, slice, gradients);
     }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Gradients of the two tables that a window is multiplied with.
+// Gradients of the weights: [x h] (R, D+H) transposed times the gradients of the gates (R, G*H), which are panels already.
 
-void scatter_add(const int64_t *ids, const float *rows, int64_t stride, int64_t R, float *table, int64_t columns,
-                 int64_t first, int64_t last) {
-    for (int64_t r = 0; r < R; ++r) {
-        const float *from = rows + r * stride;
-        float *to = table + ids[r] * columns;
-        for (int64_t j = first; j < last; j += WIDTH)
-            store_pair(to + j, load_pair(to + j, last - j) + load_pair(from + j, last - j), last - j);
+// table[ids of the rows] += rows (count, WIDTH): `width` columns, from `column` on, of a table (V, columns).
+void add_to_table(const SonhoWindow &w, const int64_t *at, const float *rows, int64_t count, int64_t column, int64_t width) {
+    const int64_t columns = gates_of(w.cell) * w.H;
+    if (!w.ids) {
+        Pair sum = load_pair(w.d_table + column, width);
+        for (int64_t k = 0; k < count; ++k) sum = sum + load_pair(rows + k * WIDTH);
+        return store_pair(w.d_table + column, sum, width);
+    }
+    for (int64_t k = 0; k < count; ++k) {
+        float *to = w.d_table + w.ids[at[k]] * columns + column;
+        store_pair(to, load_pair(to, width) + load_pair(rows + k * WIDTH), width);
     }
 }
 
-// Both sides are packed, OUTER_ROWS at a time: rows of a power of two apart would fight for the same lines of the cache.
-void outer_sum(const float *a, int64_t a_stride, const float *b, int64_t R, int64_t C, float *out, int64_t first,
-               int64_t last, float *scratch) {
-    const int64_t panels = (C + WIDTH - 1) / WIDTH;
-    float *right = scratch, *left = right + panels * OUTER_ROWS * WIDTH, *tile = left + (OUTER_ROWS + 1) * PAD;
-    const Blocks blocks(last - first);
-    for (int64_t m = first; m < last; ++m) zero(out + m * C, C);
-    for (int64_t from = 0; from < R; from += OUTER_ROWS) {
-        const int64_t depth = least(OUTER_ROWS, R - from);
-        for (int64_t k = 0; k < depth; ++k)
-            for (int64_t panel = 0; panel < panels; ++panel)
-                store_pair(right + (panel * depth + k) * WIDTH,
-                           load_pair(b + (from + k) * C + panel * WIDTH, least(WIDTH, C - panel * WIDTH)));
-        for (int64_t block = 0; block < blocks.blocks; ++block) {
-            const int64_t m = first + blocks.start(block), M = first + blocks.start(block + 1) - m;
-            // Each store runs over into the next row, which is written after it.
-            for (int64_t k = 0; k < depth; ++k)
-                store_pair(left + k * M, load_pair(a + (from + k) * a_stride + m, least(WIDTH, a_stride - m)));
-            for (int64_t panel = 0; panel < panels; ++panel) {
-                const int64_t width = least(WIDTH, C - panel * WIDTH);
-                const float *columns = right + panel * depth * WIDTH;
-                float *to = out + m * C + panel * WIDTH;
-                if (width == WIDTH) {
-                    add_by_columns[M](left, 1, M, columns, depth, to, C);
-                    continue;
-                }
-                for (int64_t r = 0; r < M; ++r) store_pair(tile + r * WIDTH, load_pair(to + r * C, width));
-                add_by_columns[M](left, 1, M, columns, depth, tile, WIDTH);
-                for (int64_t r = 0; r < M; ++r) store_pair(to + r * C, load_pair(tile + r * WIDTH), width);
+void weights(const SonhoWindow &w, const Order &order, const float *gradients, int64_t first, int64_t last, float *scratch) {
+    const int64_t G = gates_of(w.cell), places = gradients_of(w.cell), D = w.D, H = w.H, K = D + H;
+    const int64_t blocks = (H + WIDTH - 1) / WIDTH, panels = places * blocks, stride = input_stride(D, H);
+    float *left = scratch + padded(D) - D, *all_sums = scratch + GRADIENT_ROWS * stride;  // (panels, K, WIDTH)
+    const auto sees_input = [&](int64_t panel) { return panel / blocks >= places - G; };
+    const auto sees_hidden = [&](int64_t panel) { return panel / blocks < G; };
+    const auto column_of = [&](int64_t panel) { return gate_of(w.cell, panel / blocks) * H + panel % blocks * WIDTH; };
+    const auto width_of = [&](int64_t panel) { return least(WIDTH, H - panel % blocks * WIDTH); };
+    zero(all_sums, (last - first) * K * WIDTH);
+    for (int64_t panel = first; panel < last; ++panel)
+        for (int64_t v = 0; v < w.V && sees_input(panel); ++v)
+            zero(w.d_table + v * G * H + column_of(panel), width_of(panel));
+
+    int64_t t = 0, rank = 0, at[GRADIENT_ROWS];
+    for (int64_t from = 0; from < order.total; from += GRADIENT_ROWS) {
+        const int64_t depth = least(GRADIENT_ROWS, order.total - from);
+        for (int64_t k = 0; k < depth; ++k, ++rank) {
+            while (rank == order.running[t]) rank = 0, ++t;
+            const int64_t n = order.row[rank];
+            at[k] = n * w.T + t;
+            if (D > 0) copy(left + k * stride, w.inputs + at[k] * D, D);
+            copy(left + k * stride + D, t == 0 ? w.h_first + n * H : w.outputs + (at[k] - 1) * H, H);
+        }
+        for (int64_t panel = first; panel < last; ++panel) {
+            const float *rows = gradients + (from * panels + panel * GRADIENT_ROWS) * WIDTH;
+            const int64_t begin = sees_input(panel) ? 0 : D, end = sees_hidden(panel) ? K : D;
+            const Blocks tiles(end - begin);
+            for (int64_t tile = 0; tile < tiles.blocks; ++tile) {
+                const int64_t m = begin + tiles.start(tile), M = begin + tiles.start(tile + 1) - m;
+                add_by_columns[M](left + m, 1, stride, rows, depth, all_sums + ((panel - first) * K + m) * WIDTH, WIDTH);
             }
+            if (sees_input(panel)) add_to_table(w, at, rows, depth, column_of(panel), width_of(panel));
         }
     }
+    for (int64_t panel = first; panel < last; ++panel)
+        for (int64_t j = 0; j < width_of(panel); ++j) {
+            const float *sums = all_sums + (panel - first) * K * WIDTH + j;
+            const int64_t row = column_of(panel) + j;
+            for (int64_t m = 0; m < D && sees_input(panel); ++m) w.d_weight_ih[row * D + m] = sums[m * WIDTH];
+            for (int64_t m = 0; m < H && sees_hidden(panel); ++m) w.d_weight_hh[row * H + m] = sums[(D + m) * WIDTH];
+        }
+}
+
+double multiply_alone(float *scratch, int64_t depth, int64_t repeats) {
+    float *rows = scratch + depth * WIDTH, *sums = rows + TILE_ROWS * row_stride(depth);
+    for (int64_t i = 0; i < repeats; ++i)
+        multiply_by_rows[TILE_ROWS](rows, row_stride(depth), 1, scratch, depth, sums, WIDTH);
+    return 2.0 * TILE_ROWS * WIDTH * depth * repeats;
 }
 
 template <Pair (*f)(Pair)>
@@ -256,5 +316,5 @@ void apply(const float *x, float *y, int64_t n) {
 }  // namespace
 
 extern const Kernels KERNELS;
-const Kernels KERNELS = {WIDTH,       TILE_ROWS, pack_forward,   pack_backward, forward, backward,
-                         scatter_add, outer_sum, apply<sigmoid>, apply<tanh>};
+const Kernels KERNELS = {WIDTH,   TILE_ROWS,      pack_forward, pack_backward, forward,
+                         backward, weights, apply<sigmoid>, apply<tanh>,  multiply_alone};

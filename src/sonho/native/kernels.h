@@ -1,6 +1,6 @@
 // What the portable half (window.cpp) and the per-instruction-set half (kernels.cpp) say to each other.
 //
-// Shapes: N rows, T time, H hidden, G gates, V symbols. R = N*T.
+// Shapes: N rows, T time, D input, H hidden, G gates, V symbols. R rows that run, over all the steps: N*T at most.
 //
 // kernels.cpp is compiled once per instruction set. It must not use standard library templates: a weak symbol compiled
 // for AVX-512 could be the copy that the linker keeps for everyone.
@@ -11,10 +11,12 @@
 enum Cell : int32_t { LSTM = 0, GRU = 1, RNN_TANH = 2, RNN_RELU = 3 };
 
 constexpr int64_t gates_of(int32_t cell) { return cell == LSTM ? 4 : cell == GRU ? 3 : 1; }
-// Vectors kept per unit for the backward pass: i f g o tanh(c) c_before | r z n (U h)_n h_before | h.
-constexpr int64_t saved_of(int32_t cell) { return cell == LSTM ? 6 : cell == GRU ? 5 : 1; }
-// Columns of the gradient buffer: GRU keeps two versions of n, see README.
-constexpr int64_t gradient_columns_of(int32_t cell) { return cell == GRU ? 4 : gates_of(cell); }
+// Numbers a unit that are kept for the backward pass: i f g o c | r z n (U h)_n h_before | h.
+constexpr int64_t saved_of(int32_t cell) { return cell == RNN_TANH || cell == RNN_RELU ? 1 : 5; }
+// Gradients a unit: one a gate, but the GRU has two of n: n' r z n, see README.
+constexpr int64_t gradients_of(int32_t cell) { return cell == GRU ? 4 : gates_of(cell); }
+// The gate that the weights know as gradient `place`.
+constexpr int64_t gate_of(int32_t cell, int64_t place) { return cell == GRU ? (place + 2) % 3 : place; }
 
 // Every scratch row is padded to a multiple of the widest tile, so kernels write whole vectors there.
 constexpr int64_t PAD = 32;
@@ -27,30 +29,60 @@ extern "C" {
 // One layer over one window, as the C ABI sees it (library.py has the same fields). Arrays are C-contiguous float32.
 struct SonhoWindow {
     int32_t cell, threads;
-    int64_t N, T, H, V;
-    const float *gates;      // (V, G*H) with ids, else (N, T, G*H): what the input adds to the gates
-    const int64_t *ids;      // (N, T), or null
+    int64_t N, T, D, H, V;   // D is 0 with ids, V is 1 without
+    const int64_t *ids;      // (N, T) symbols, or null
+    const float *inputs;     // (N, T, D) vectors, or null
     const int64_t *lengths;  // (N), or null: every row runs T steps
-    const float *weight_hh;  // (G*H, H)
-    const float *h_first, *c_first;  // (N, H); c only for the LSTM
+    const float *table;      // (V, G*H): what a symbol adds to the gates; without ids the bias (G*H)
+    const float *weight_ih, *weight_hh;  // (G*H, D) and (G*H, H)
+    const float *h_first, *c_first;      // (N, H); c only for the LSTM
+    // written by forward; read by backward
+    float *outputs;  // (N, T, H): zero past a row's length
+    float *saved;    // sonho_saved_size() floats, in an order of the kernels' own, or null: nothing is kept
     // forward only
-    float *outputs;        // (N, T, H): zero past a row's length
     float *h_last, *c_last;  // (N, H)
-    // written by forward where not null, read by backward
-    float *h_before;  // (N, T, H): h ahead of each step, the other half of the weights' gradient
-    float *saved;     // sonho_saved_size() floats, in an order of the kernels' own
     // backward only; a gradient that is null counts as zero
     const float *d_outputs, *d_h_last, *d_c_last;
-    float *d_gates;  // (N, T, G*H); GRU: (N, T, 4*H) holding n seen from U h, r, z, n seen from the input
-    float *d_h_first, *d_c_first;  // (N, H), or null: not wanted
+    float *d_table, *d_weight_ih, *d_weight_hh;
+    float *d_inputs, *d_h_first, *d_c_first;  // (N, T, D), (N, H); or null: not wanted
+};
+
+// The output layer and the cross-entropy of its softmax, with all their gradients, in one call.
+struct SonhoLoss {
+    int32_t threads;
+    int64_t R, H, V;
+    const float *hidden, *weight, *bias;  // (R, H), (V, H), (V); a bias of -inf: never predicted
+    const int64_t *targets;               // (R): ids, or -100 where there is none
+    double *loss;                         // mean over the targets, nats
+    float *d_hidden, *d_weight, *d_bias;  // gradients of that mean
+};
+
+// A step of Muon for one parameter (gates, rows, columns), in place.
+struct SonhoMuon {
+    int64_t gates, rows, columns;
+    float *parameter, *buffer;  // the buffer is the momentum
+    const float *gradient;
+    float rate, momentum, weight_decay;
 };
 }
 
-// One thread's share: `rows` of the batch, longest first, with `steps[i]` steps each.
+// Which rows run when. They are ranked, longest first: those that run at step t have ranks below running[t]. Row `rank`
+// at step t is number base[t] + rank of all, so that what is kept has no gaps.
+struct Order {
+    const int64_t *base, *running;  // (T)
+    const int64_t *row;             // (N): the row of the batch that has this rank
+    int64_t total;
+};
+
+// One thread's share: every `step`-th rank from `first` on, `count` of them, with `steps[i]` steps each.
 struct Slice {
-    const int64_t *rows, *steps;
-    int64_t count;
+    const Order *order;
+    int64_t first, step, count;
+    const int64_t *steps;
     float *scratch;  // forward_scratch() or backward_scratch() floats, aligned to 64 bytes
+
+    int64_t rank(int64_t i) const { return first + i * step; }
+    int64_t row(int64_t i) const { return order->row[rank(i)]; }
 };
 
 struct Kernels {
@@ -59,26 +91,62 @@ struct Kernels {
     void (*pack_forward)(const SonhoWindow &, float *packed, int64_t first, int64_t last);
     void (*pack_backward)(const SonhoWindow &, float *packed, int64_t first, int64_t last);
     void (*forward)(const SonhoWindow &, const float *packed, const Slice &);
-    void (*backward)(const SonhoWindow &, const float *packed, const Slice &);
-    // Columns [first, last) of table[ids[r]] += rows[r]; `stride` between rows.
-    void (*scatter_add)(const int64_t *ids, const float *rows, int64_t stride, int64_t R, float *table, int64_t columns,
-                        int64_t first, int64_t last);
-    // out[:, m] for m in [first, last): out (M, C) = a (R, M)^T b (R, C).
-    void (*outer_sum)(const float *a, int64_t a_stride, const float *b, int64_t R, int64_t C, float *out, int64_t first,
-                      int64_t last, float *scratch);
+    // `gradients` of the gates: see GRADIENT_ROWS.
+    void (*backward)(const SonhoWindow &, const float *packed, const Slice &, float *gradients);
+    // Gradients of weights and table from panels [first, last) of `gradients`.
+    void (*weights)(const SonhoWindow &, const Order &, const float *gradients, int64_t first, int64_t last,
+                    float *scratch);
     void (*sigmoid)(const float *x, float *y, int64_t n);
     void (*tanh)(const float *x, float *y, int64_t n);
+    // The multiply alone, on a panel of `depth` that stays in the cache; returns the multiplications and additions done.
+    double (*multiply)(float *scratch, int64_t depth, int64_t repeats);
 };
 
-// Floats of scratch for a slice of `count` rows: h twice, c, the sums of a tile | gradients of U h, of h, of c.
-constexpr int64_t forward_scratch(int64_t count, int64_t G, int64_t H) {
-    return count * (2 * row_stride(H) + padded(H)) + 12 * G * PAD;
+// A row of a slice: x ends where h begins, at a multiple of a tile, so one product takes both.
+constexpr int64_t input_stride(int64_t D, int64_t H) { return row_stride(padded(D) + padded(H)); }
+// Floats of scratch for a slice of `count` rows: x and h twice, c, the sums of a tile | gradients of the gates, of h, of c.
+constexpr int64_t forward_scratch(const SonhoWindow &w, int64_t count) {
+    return count * (2 * input_stride(w.D, w.H) + padded(w.H)) + 12 * gradients_of(w.cell) * PAD;
 }
-constexpr int64_t backward_scratch(int64_t count, int64_t G, int64_t H) {
-    return count * (row_stride(G * H) + 2 * padded(H));
+constexpr int64_t backward_scratch(const SonhoWindow &w, int64_t count) {
+    return count * (row_stride(gradients_of(w.cell) * w.H) + 2 * padded(w.H)) + 12 * PAD;
 }
-// Rows of a and b that outer_sum sums at once: their panels stay in the first two caches.
-constexpr int64_t OUTER_ROWS = 192;
-constexpr int64_t outer_scratch(int64_t C) { return (OUTER_ROWS * (padded(C) + PAD) + 16 * PAD) / 16 * 16; }
+// The gradients of the gates lie as the weights' gradient multiplies them: this many rows (by Order) of one panel, then
+// of the next, then the next rows. Such a piece of a panel fits the first cache, beside what it is multiplied with.
+constexpr int64_t GRADIENT_ROWS = 128;
+constexpr int64_t gradient_size(const SonhoWindow &w, int64_t rows) {
+    return (rows + GRADIENT_ROWS - 1) / GRADIENT_ROWS * GRADIENT_ROWS * gradients_of(w.cell) * padded(w.H);
+}
+// Floats of scratch for the gradients of `panels` panels: x and h of the rows, and the sums.
+constexpr int64_t weights_scratch(const SonhoWindow &w, int64_t panels) {
+    return GRADIENT_ROWS * input_stride(w.D, w.H) + panels * (w.D + w.H) * PAD;
+}
 
 extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512;
+
+// The loss's two passes. First, by rows [first, last): their losses and the gradients of hidden, and of the logits, which
+// are kept as panels as those of the gates are (GRADIENT_ROWS). Then, by panels of V: the gradients of weight and bias.
+struct LossKernels {
+    void (*pack)(const SonhoLoss &, float *packed, int64_t first, int64_t last);
+    void (*rows)(const SonhoLoss &, const float *packed, float scale, int64_t from, int64_t first, int64_t last,
+                 double *losses, float *gradients, float *scratch);
+    void (*weights)(const SonhoLoss &, const float *gradients, int64_t from, int64_t rows, int64_t first, int64_t last,
+                    float *sums, float *scratch);
+    void (*finish)(const SonhoLoss &, const float *sums, int64_t first, int64_t last);
+};
+// Both ways to pack the weights: (panel of V, H, WIDTH), then (panel of H, V, WIDTH).
+constexpr int64_t loss_packed(const SonhoLoss &l) { return padded(l.V) * l.H + l.V * padded(l.H); }
+constexpr int64_t loss_rows_scratch(const SonhoLoss &l) {
+    return GRADIENT_ROWS * (row_stride(l.V) + row_stride(l.H)) + 12 * PAD;
+}
+constexpr int64_t loss_weights_scratch(const SonhoLoss &l) { return GRADIENT_ROWS * row_stride(l.H); }
+
+typedef void (*MuonKernel)(const SonhoMuon &, int64_t gate, float *scratch);
+// The matrix, its Gram matrix, a polynomial of that, and a panel.
+constexpr int64_t muon_scratch(const SonhoMuon &p) {
+    const int64_t n = p.rows < p.columns ? p.rows : p.columns, m = p.rows + p.columns - n;
+    return n * row_stride(m) + 2 * n * row_stride(n) + m * PAD;
+}
+
+extern const MuonKernel muon_baseline, muon_avx2, muon_avx512;
+extern const LossKernels loss_baseline, loss_avx2, loss_avx512;

@@ -1,6 +1,6 @@
 """Find libsonho, load it, and call it: addresses in, errors as exceptions out. Knows no torch.
 
-Shapes: N batch, T time, H hidden, G gates, V symbols, R rows.
+Shapes: N batch, T time, D input, H hidden, G gates, V symbols.
 
 Every array is C-contiguous float32 (ids and lengths int64) and is given as its address, so that NumPy
 and torch can both call. Without a library, `available()` is false and callers use the readable twins.
@@ -13,6 +13,7 @@ import functools
 import os
 import sysconfig
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from sonho.errors import UsageError
@@ -34,15 +35,39 @@ class Window(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("cell", "threads")),
-        *((name, ctypes.c_int64) for name in ("N", "T", "H", "V")),
+        *((name, ctypes.c_int64) for name in ("N", "T", "D", "H", "V")),
         *(
             (name, ctypes.c_void_p)
             for name in (
-                *("gates", "ids", "lengths", "weight_hh", "h_first", "c_first"),
-                *("outputs", "h_last", "c_last", "h_before", "saved"),
-                *("d_outputs", "d_h_last", "d_c_last", "d_gates", "d_h_first", "d_c_first"),
+                *("ids", "inputs", "lengths", "table", "weight_ih", "weight_hh", "h_first", "c_first"),
+                *("outputs", "saved", "h_last", "c_last"),
+                *("d_outputs", "d_h_last", "d_c_last"),
+                *("d_table", "d_weight_ih", "d_weight_hh", "d_inputs", "d_h_first", "d_c_first"),
             )
         ),
+    )
+
+
+class Loss(ctypes.Structure):
+    """The output layer with its loss: `SonhoLoss` of kernels.h, where each field is explained."""
+
+    _fields_ = (
+        ("threads", ctypes.c_int32),
+        *((name, ctypes.c_int64) for name in ("R", "H", "V")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("hidden", "weight", "bias", "targets", "loss", "d_hidden", "d_weight", "d_bias")
+        ),
+    )
+
+
+class Muon(ctypes.Structure):
+    """A step of Muon for one parameter: `SonhoMuon` of kernels.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("gates", "rows", "columns")),
+        *((name, ctypes.c_void_p) for name in ("parameter", "buffer", "gradient")),
+        *((name, ctypes.c_float) for name in ("rate", "momentum", "weight_decay")),
     )
 
 
@@ -92,16 +117,17 @@ def window_backward(window: Window) -> None:
     check(loaded().sonho_window_backward(ctypes.byref(window)))
 
 
-def scatter_add(
-    ids: int, rows: int, stride: int, num_rows: int, table: int, shape: tuple[int, int], threads: int
-) -> None:
-    """table[ids[r]] += rows[r], for rows (R, columns) that are `stride` floats apart and a table of `shape`."""
-    check(loaded().sonho_scatter_add(ids, rows, stride, num_rows, table, *shape, threads))
+def cross_entropy(loss: Loss) -> None:
+    check(loaded().sonho_cross_entropy(ctypes.byref(loss)))
 
 
-def outer_sum(a: int, stride: int, b: int, num_rows: int, out: int, shape: tuple[int, int], threads: int) -> None:
-    """out = a.T @ b, for a (R, M) whose rows are `stride` floats apart, b (R, C) and out of `shape` (M, C)."""
-    check(loaded().sonho_outer_sum(a, stride, b, num_rows, *shape, out, threads))
+def muon(steps: Sequence[Muon], threads: int) -> None:
+    check(loaded().sonho_muon((Muon * len(steps))(*steps), len(steps), threads))
+
+
+def tile_rate(threads: int, seconds: float) -> float:
+    """GFLOP/s of the multiply alone, on data in the nearest caches, on all `threads` at once: what can be reached."""
+    return float(loaded().sonho_tile_rate(threads, seconds))
 
 
 def sigmoid(x: int, y: int, n: int) -> None:
@@ -144,8 +170,6 @@ def _load() -> ctypes.CDLL | None:
     library.sonho_isas.restype = ctypes.c_char_p
     library.sonho_saved_size.restype = integer
     library.sonho_saved_size.argtypes = [ctypes.c_int32, integer, integer, integer]
-    library.sonho_scatter_add.argtypes = [address, address, integer, integer, address, integer, integer, ctypes.c_int]
-    library.sonho_outer_sum.argtypes = [address, integer, address, *[integer] * 3, address, ctypes.c_int]
     library.sonho_network_new.argtypes = [address]
     library.sonho_sampler_new.argtypes = [address, address, integer]
     for function in (library.sonho_network_new, library.sonho_sampler_new):
@@ -155,6 +179,9 @@ def _load() -> ctypes.CDLL | None:
         function.restype = None
     library.sonho_network_run.argtypes = [address, integer, integer, *[address] * 3, ctypes.c_int32, ctypes.c_int]
     library.sonho_draw.argtypes = [address, integer, integer, *[address] * 8, ctypes.c_int]
+    library.sonho_muon.argtypes = [address, integer, ctypes.c_int]
+    library.sonho_tile_rate.restype = ctypes.c_double
+    library.sonho_tile_rate.argtypes = [ctypes.c_int, ctypes.c_double]
     for function in (library.sonho_sigmoid, library.sonho_tanh):
         function.argtypes = [address, address, integer]
         function.restype = None

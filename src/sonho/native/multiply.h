@@ -7,6 +7,14 @@ namespace {
 
 inline int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
 
+// An empty array may have no address, and memset and memcpy insist on one.
+inline void zero(float *p, int64_t n) {
+    if (n > 0) memset(p, 0, sizeof(float) * n);
+}
+inline void copy(float *to, const float *from, int64_t n) {
+    if (n > 0) memcpy(to, from, sizeof(float) * n);
+}
+
 // out (R, WIDTH) = a (R, depth) panel (depth, WIDTH); or with `add`, out += . Each sum runs over the depth in order, so
 // a row's result does not depend on the rows beside it. `a_row` and `a_step` are the strides of a.
 template <int R, bool add>
@@ -40,14 +48,14 @@ void multiply_columns(const float *a, int64_t a_row, int64_t a_step, const float
     multiply<R, add>(a, 1, a_step, panel, depth, out, out_row);
 }
 
-template <int R>
+template <int R, bool add>
 void multiply_rows(const float *a, int64_t a_row, int64_t a_step, const float *panel, int64_t depth, float *out,
                    int64_t out_row) {
     (void)a_step;
-    multiply<R, false>(a, a_row, 1, panel, depth, out, out_row);
+    multiply<R, add>(a, a_row, 1, panel, depth, out, out_row);
 }
 
-// multiply_by_rows[R]: the rows of a are rows of memory. add_by_columns[R]: they are columns, and out is added to.
+// multiply_by_rows[R]: the rows of a are rows of memory. add_by_columns[R]: they are columns. add: to what out holds.
 #if defined(__AVX512F__)
 #define FOR_EACH_R(f) \
     { nullptr, f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12) }
@@ -55,10 +63,18 @@ void multiply_rows(const float *a, int64_t a_row, int64_t a_step, const float *p
 #define FOR_EACH_R(f) \
     { nullptr, f(1), f(2), f(3), f(4), f(5), f(6) }
 #endif
-#define ROWS_OF(R) multiply_rows<R>
+#define ROWS_OF(R) multiply_rows<R, false>
+#define ADD_ROWS_OF(R) multiply_rows<R, true>
 #define COLUMNS_OF(R) multiply_columns<R, true>
 const Multiply multiply_by_rows[TILE_ROWS + 1] = FOR_EACH_R(ROWS_OF);
+[[maybe_unused]] const Multiply add_by_rows[TILE_ROWS + 1] = FOR_EACH_R(ADD_ROWS_OF);
 const Multiply add_by_columns[TILE_ROWS + 1] = FOR_EACH_R(COLUMNS_OF);
+
+// out (depth, WIDTH) = rows (width, depth), `stride` apart, transposed.
+inline void transpose_into(float *out, const float *rows, int64_t stride, int64_t depth, int64_t width) {
+    for (int64_t k = 0; k < depth; ++k)
+        for (int64_t j = 0; j < width; ++j) out[k * WIDTH + j] = rows[j * stride + k];
+}
 
 // `count` rows in blocks of nearly equal size, none above TILE_ROWS: block i is [start(i), start(i + 1)).
 struct Blocks {

@@ -70,10 +70,9 @@ inline Pair operator*(float s, Pair x) { return {s * x.a, s * x.b}; }
 inline Pair operator+(float s, Pair x) { return {s + x.a, s + x.b}; }
 inline Pair operator-(float s, Pair x) { return {s - x.a, s - x.b}; }
 
-// 1 + exp(scale * x), for sigmoid and tanh. Exponents are held to [-62, 62], so that the product of two results is
-// finite; a NaN stays one.
-inline Vec one_plus_exp(Vec x, float scale) {
-    const Vec high = splat(62.0f), low = splat(-62.0f);
+// exp(scale * x). Exponents are held to [-limit, limit]; a NaN stays one.
+inline Vec exp_within(Vec x, float scale, float limit) {
+    const Vec high = splat(limit), low = splat(-limit);
     Vec y = x * (scale * 1.44269504f);
     y = high < y ? high : y;
     y = low > y ? low : y;
@@ -87,8 +86,11 @@ inline Vec one_plus_exp(Vec x, float scale) {
     p = p * f + 0x1.62e42ap-1f;
     p = p * f + 1.0f;
     const Ints exponent = (Ints)shifted << 23;
-    return (Vec)((Ints)p + exponent) + 1.0f;
+    return (Vec)((Ints)p + exponent);
 }
+
+// 1 + exp(scale * x), for sigmoid and tanh: the product of two of them is finite.
+inline Vec one_plus_exp(Vec x, float scale) { return exp_within(x, scale, 62.0f) + 1.0f; }
 
 // 1 / x.a and 1 / x.b for the price of one division: divisions are what a gate would spend most of its time on.
 inline Pair reciprocals(Pair x) {

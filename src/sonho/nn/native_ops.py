@@ -1,7 +1,7 @@
 """The native kernels as torch operators with gradients: a whole window of one layer in one call.
 
-Shapes: N batch, T time, H hidden, G gates, V symbols. Float32 on the CPU only; `recurrent.py` decides
-when to use them. The readable twin is `run_reference` there.
+Shapes: N batch, T time, D input, H hidden, G gates, V symbols. Float32 on the CPU only; `recurrent.py`
+decides when to use them. The readable twin is `run_reference` there.
 """
 
 from __future__ import annotations
@@ -12,167 +12,181 @@ import torch
 from torch import Tensor
 
 from sonho.native import library
+from sonho.nn.buffers import borrow
 
 # Numbers a unit that backward needs, and the units' padding: `saved_of` and `PAD` of native/kernels.h.
-SAVED = {"lstm": 6, "gru": 5, "rnn_tanh": 1, "rnn_relu": 1}
+SAVED = {"lstm": 5, "gru": 5, "rnn_tanh": 1, "rnn_relu": 1}
 PAD = 32
 
 
 def run_window(
-    cell: str, gates: Tensor, ids: Tensor | None, lengths: Tensor | None, weight_hh: Tensor, h: Tensor, c: Tensor | None
+    cell: str,
+    inputs: Tensor,
+    lengths: Tensor | None,
+    weight_ih: Tensor | None,
+    table: Tensor,
+    weight_hh: Tensor,
+    h: Tensor,
+    c: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs (N, T, H) and the last h and c (N, H); c is empty but for the LSTM.
 
-    `gates` is what the input adds: (N, T, G*H), or with `ids` (N, T) a table (V, G*H) to gather from.
+    `inputs` are vectors (N, T, D), which `weight_ih` (G*H, D) multiplies, with the bias (G*H) as `table`;
+    or ids (N, T), for which `table` (V, G*H) has what each adds to the gates.
     """
-    tensors = (gates, weight_hh, h) if c is None else (gates, weight_hh, h, c)
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    outputs, h, c, _, _ = _forward(cell, gates, ids, lengths, weight_hh, h, c, keep)
+    tensors = (inputs, weight_ih, table, weight_hh, h, c)
+    keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    outputs, h, c, _ = _forward(cell, inputs, lengths, weight_ih, table, weight_hh, h, c, keep)
     return outputs, h, c
 
 
 @torch.library.custom_op("sonho::window_forward", mutates_args=(), device_types="cpu")
 def _forward(
     cell: str,
-    gates: Tensor,
-    ids: Tensor | None,
+    inputs: Tensor,
     lengths: Tensor | None,
+    weight_ih: Tensor | None,
+    table: Tensor,
     weight_hh: Tensor,
     h: Tensor,
     c: Tensor | None,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Outputs, the last h and c, and with `keep` what backward needs: h ahead of each step, and `saved`."""
-    gates, weight_hh, h = gates.contiguous(), weight_hh.contiguous(), h.contiguous()
-    c = None if c is None else c.contiguous()
-    ids, lengths = _integers(ids), _integers(lengths)
-    batch_size, steps = (gates if ids is None else ids).shape[:2]
-    outputs, h_last, c_last, h_before, saved = _forward_like(cell, gates, ids, lengths, weight_hh, h, c, keep)
-    window = _window(cell, (batch_size, steps), gates, ids, lengths, weight_hh, h, c)
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Outputs, the last h and c, and with `keep` what backward needs besides."""
+    outputs, h_last, c_last, saved = _forward_like(cell, inputs, lengths, weight_ih, table, weight_hh, h, c, False)
+    if keep:
+        saved = borrow(*_saved_shape(cell, inputs, h))
+    window, _alive = _window(cell, inputs, lengths, weight_ih, table, weight_hh, h, c)
     window.outputs, window.h_last = outputs.data_ptr(), h_last.data_ptr()
     if c is not None:
         window.c_last = c_last.data_ptr()
     if keep:
-        window.h_before, window.saved = h_before.data_ptr(), saved.data_ptr()
+        window.saved = saved.data_ptr()
     library.window_forward(window)
-    return outputs, h_last, c_last, h_before, saved
+    return outputs, h_last, c_last, saved
 
 
 @_forward.register_fake
 def _forward_like(
     cell: str,
-    gates: Tensor,
-    ids: Tensor | None,
+    inputs: Tensor,
     lengths: Tensor | None,
+    weight_ih: Tensor | None,
+    table: Tensor,
     weight_hh: Tensor,
     h: Tensor,
     c: Tensor | None,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    batch_size, steps = (gates if ids is None else ids).shape[:2]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    batch_size, steps = inputs.shape[:2]
     size = h.shape[1]
-    outputs = h.new_empty(batch_size, steps, size)
-    rows = batch_size if keep else 0
     return (
-        outputs,
+        h.new_empty(batch_size, steps, size),
         h.new_empty(batch_size, size),
         h.new_empty(0 if c is None else batch_size, size),
-        h.new_empty(rows, steps, size),
-        h.new_empty(rows, steps, SAVED[cell], (size + PAD - 1) // PAD * PAD),
+        h.new_empty(_saved_shape(cell, inputs, h) if keep else 0),
     )
+
+
+def _saved_shape(cell: str, inputs: Tensor, h: Tensor) -> tuple[int, int, int, int]:
+    return inputs.shape[0], inputs.shape[1], SAVED[cell], (h.shape[1] + PAD - 1) // PAD * PAD
 
 
 @torch.library.custom_op("sonho::window_backward", mutates_args=(), device_types="cpu")
 def _backward(
     cell: str,
-    table_rows: int,
-    ids: Tensor | None,
+    inputs: Tensor,
     lengths: Tensor | None,
+    weight_ih: Tensor | None,
+    table: Tensor,
     weight_hh: Tensor,
-    h_before: Tensor,
+    h: Tensor,
+    c: Tensor | None,
+    outputs: Tensor,
     saved: Tensor,
     d_outputs: Tensor | None,
     d_h: Tensor | None,
     d_c: Tensor | None,
+    want_inputs: bool,
     want_first: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of `gates` (or of the table), weight_hh, and the first h and c, which are empty if not wanted."""
-    weight_hh, ids, lengths = weight_hh.contiguous(), _integers(ids), _integers(lengths)
-    batch_size, steps, size = h_before.shape
-    rows, inner, threads = batch_size * steps, weight_hh.shape[0], torch.get_num_threads()
-    # The GRU's n is seen by U h through r, by the input as it is: columns n' r z | n hold both triples.
-    columns = inner + size if cell == "gru" else inner
-    d_gates = weight_hh.new_empty(batch_size, steps, columns)
-    d_h_first = weight_hh.new_empty(batch_size if want_first else 0, size)
-    d_c_first = weight_hh.new_empty(batch_size if want_first and cell == "lstm" else 0, size)
-    window = _window(cell, (batch_size, steps), weight_hh, ids, lengths, weight_hh, h_before, None)
-    window.V, window.saved, window.d_gates = table_rows, saved.data_ptr(), d_gates.data_ptr()
-    gradients = [None if d is None else d.contiguous() for d in (d_outputs, d_h, d_c)]
-    window.d_outputs, window.d_h_last, window.d_c_last = (None if d is None else d.data_ptr() for d in gradients)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of weight_ih, table, weight_hh, the inputs, and the first h and c; empty where there is none."""
+    gradients = _backward_like(
+        cell, inputs, lengths, weight_ih, table, weight_hh, h, c, outputs, saved, d_outputs, d_h, d_c, want_inputs,
+        want_first,
+    )  # fmt: skip
+    d_weight_ih, d_table, d_weight_hh, d_inputs, d_h_first, d_c_first = gradients
+    window, _alive = _window(cell, inputs, lengths, weight_ih, table, weight_hh, h, c)
+    given = [None if d is None else d.contiguous() for d in (d_outputs, d_h, d_c)]
+    window.outputs, window.saved = outputs.data_ptr(), saved.data_ptr()
+    window.d_outputs, window.d_h_last, window.d_c_last = (_address(d) for d in given)
+    window.d_table, window.d_weight_hh = d_table.data_ptr(), d_weight_hh.data_ptr()
+    if weight_ih is not None:
+        window.d_weight_ih = d_weight_ih.data_ptr()
+        window.d_inputs = d_inputs.data_ptr() if want_inputs else None
     if want_first:
         window.d_h_first = d_h_first.data_ptr()
-        window.d_c_first = d_c_first.data_ptr() if cell == "lstm" else None
+        window.d_c_first = d_c_first.data_ptr() if c is not None else None
     library.window_backward(window)
-
-    d_weight = weight_hh.new_empty(inner, size)
-    library.outer_sum(
-        d_gates.data_ptr(), columns, h_before.data_ptr(), rows, d_weight.data_ptr(), (inner, size), threads
-    )
-    if cell == "gru":
-        d_weight = torch.cat([d_weight[size:], d_weight[:size]])
-    from_input = d_gates[:, :, columns - inner :]
-    if ids is None:
-        return from_input.contiguous(), d_weight, d_h_first, d_c_first
-    d_table = weight_hh.new_zeros(table_rows, inner)
-    library.scatter_add(
-        ids.data_ptr(), from_input.data_ptr(), columns, rows, d_table.data_ptr(), (table_rows, inner), threads
-    )
-    return d_table, d_weight, d_h_first, d_c_first
+    return d_weight_ih, d_table, d_weight_hh, d_inputs, d_h_first, d_c_first
 
 
 @_backward.register_fake
 def _backward_like(
     cell: str,
-    table_rows: int,
-    ids: Tensor | None,
+    inputs: Tensor,
     lengths: Tensor | None,
+    weight_ih: Tensor | None,
+    table: Tensor,
     weight_hh: Tensor,
-    h_before: Tensor,
+    h: Tensor,
+    c: Tensor | None,
+    outputs: Tensor,
     saved: Tensor,
     d_outputs: Tensor | None,
     d_h: Tensor | None,
     d_c: Tensor | None,
+    want_inputs: bool,
     want_first: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    batch_size, steps, size = h_before.shape
-    shape = (batch_size, steps) if ids is None else (table_rows,)
-    wanted = batch_size if want_first else 0
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def like(tensor: Tensor | None) -> Tensor:
+        return h.new_empty(0) if tensor is None else h.new_empty(tensor.shape)
+
     return (
-        weight_hh.new_empty(*shape, weight_hh.shape[0]),
-        torch.empty_like(weight_hh),
-        weight_hh.new_empty(wanted, size),
-        weight_hh.new_empty(wanted if cell == "lstm" else 0, size),
+        like(weight_ih),
+        like(table),
+        like(weight_hh),
+        like(inputs if want_inputs else None),
+        like(h if want_first else None),
+        like(c if want_first else None),
     )
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    cell, gates, ids, lengths, weight_hh, _, _, _ = inputs
-    ctx.cell, ctx.table_rows = cell, gates.shape[0] if ids is not None else 0
-    ctx.save_for_backward(ids, lengths, weight_hh, *output[3:])
+    ctx.cell = inputs[0]
+    ctx.save_for_backward(*inputs[1:8], output[0], output[3])
     ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(*output[3:])
+    ctx.mark_non_differentiable(output[3])
 
 
 def _differentiate(ctx: Any, d_outputs: Any, d_h: Any, d_c: Any, *_: Any) -> tuple[Any, ...]:
-    ids, lengths, weight_hh, h_before, saved = ctx.saved_tensors
-    want_first = ctx.needs_input_grad[5] or ctx.needs_input_grad[6]
-    if ctx.cell != "lstm":
-        d_c = None
-    d_gates, d_weight, d_h_first, d_c_first = _backward(
-        ctx.cell, ctx.table_rows, ids, lengths, weight_hh, h_before, saved, d_outputs, d_h, d_c, want_first
+    saved = ctx.saved_tensors
+    has_weight_ih, has_c = saved[2] is not None, saved[6] is not None
+    want_inputs, want_first = ctx.needs_input_grad[1], ctx.needs_input_grad[6] or ctx.needs_input_grad[7]
+    d_weight_ih, d_table, d_weight_hh, d_inputs, d_h_first, d_c_first = _backward(
+        ctx.cell, *saved, d_outputs, d_h, d_c if has_c else None, want_inputs, want_first
     )
-    first = d_h_first if want_first else None
-    return None, d_gates, None, None, d_weight, first, d_c_first if want_first and ctx.cell == "lstm" else None, None
+    return (
+        None,
+        d_inputs if want_inputs else None,
+        None,
+        d_weight_ih if has_weight_ih else None,
+        d_table,
+        d_weight_hh,
+        d_h_first if want_first else None,
+        d_c_first if want_first and has_c else None,
+        None,
+    )
 
 
 _forward.register_autograd(_differentiate, setup_context=_remember)
@@ -180,29 +194,40 @@ _forward.register_autograd(_differentiate, setup_context=_remember)
 
 def _window(
     cell: str,
-    shape: tuple[int, int],
-    gates: Tensor,
-    ids: Tensor | None,
+    inputs: Tensor,
     lengths: Tensor | None,
+    weight_ih: Tensor | None,
+    table: Tensor,
     weight_hh: Tensor,
     h: Tensor,
     c: Tensor | None,
-) -> library.Window:
-    return library.Window(
+) -> tuple[library.Window, list[Tensor]]:
+    """The arguments that both calls have, and the tensors whose memory they point to."""
+    with_ids = weight_ih is None
+    source = inputs.to(torch.int64) if with_ids else inputs
+    lengths = None if lengths is None else lengths.to(torch.int64)
+    given = {
+        "ids" if with_ids else "inputs": source,
+        "lengths": lengths,
+        "table": table,
+        "weight_ih": weight_ih,
+        "weight_hh": weight_hh,
+        "h_first": h,
+        "c_first": c,
+    }
+    alive = {name: tensor.contiguous() for name, tensor in given.items() if tensor is not None}
+    window = library.Window(
         cell=library.CELLS[cell],
         threads=torch.get_num_threads(),
-        N=shape[0],
-        T=shape[1],
-        H=weight_hh.shape[1],
-        V=gates.shape[0],
-        gates=gates.data_ptr(),
-        ids=None if ids is None else ids.data_ptr(),
-        lengths=None if lengths is None else lengths.data_ptr(),
-        weight_hh=weight_hh.data_ptr(),
-        h_first=h.data_ptr(),
-        c_first=None if c is None else c.data_ptr(),
+        N=inputs.shape[0],
+        T=inputs.shape[1],
+        D=0 if with_ids else inputs.shape[2],
+        H=h.shape[1],
+        V=table.shape[0] if with_ids else 1,
+        **{name: tensor.data_ptr() for name, tensor in alive.items()},
     )
+    return window, list(alive.values())
 
 
-def _integers(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.to(torch.int64).contiguous()
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()

@@ -162,19 +162,19 @@ def run_native(
         return run_library(layer, inputs, state, weight_hh, lengths, embedding)
     if embedding is not None and embedding.shape[0] > inputs.numel():
         inputs, embedding = F.embedding(inputs, embedding), None  # more symbols than positions: a table costs more
-    ids = None if inputs.is_floating_point() else inputs
-    if ids is None:
-        gates = F.linear(inputs, layer.weight_ih, layer.bias)  # (N, T, G*H)
+    weight_ih: Tensor | None = None
+    table: Tensor = layer.bias
+    if inputs.is_floating_point():
+        weight_ih = layer.weight_ih
     elif embedding is not None:
-        gates = F.linear(embedding, layer.weight_ih, layer.bias)  # (V, G*H)
+        table = F.linear(embedding, layer.weight_ih, layer.bias)  # (V, G*H)
     else:
-        gates = layer.weight_ih.T + layer.bias  # (V, G*H)
+        table = layer.weight_ih.T + layer.bias  # (V, G*H)
     cell = layer.cell if layer.cell != "rnn" else f"rnn_{layer.nonlinearity}"
-    if isinstance(state, LSTMState):
-        outputs, h, c = native_ops.run_window(cell, gates, ids, lengths, weight_hh, state.h, state.c)
-        return outputs, LSTMState(h, c)
-    outputs, h, _ = native_ops.run_window(cell, gates, ids, lengths, weight_hh, state, None)
-    return outputs, h
+    c = state.c if isinstance(state, LSTMState) else None
+    first = state.h if isinstance(state, LSTMState) else state
+    outputs, h, c = native_ops.run_window(cell, inputs, lengths, weight_ih, table, weight_hh, first, c)
+    return outputs, LSTMState(h, c) if isinstance(state, LSTMState) else h
 
 
 def _run_packed(

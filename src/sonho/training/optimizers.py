@@ -13,13 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from sonho.config import TrainingConfig
+from sonho.native import library
 from sonho.nn.causal_conv import CausalConv
 from sonho.nn.recurrent import Recurrent
 
 DEFAULT_RATES = {"muon": 0.02, "adamw": 0.004, "rmsprop": 0.002, "sgd": 1.0}
 # A one-hot input's table learns this many times faster than the rest: a row moves only when its symbol comes.
 ONE_HOT_RATE = 5.0
-# Newton-Schulz steps and coefficients of Jordan et al. 2024: fast to about 1, not exact.
+# Newton-Schulz steps and coefficients of Jordan et al. 2024: fast to about 1, not exact. native/muon_kernels.cpp has
+# the same.
 NEWTON_SCHULZ_STEPS = 5
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
@@ -37,6 +39,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        native_steps = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -45,13 +48,46 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum_buffer"] = torch.zeros_like(parameter)
                 buffer = state["momentum_buffer"]
-                buffer.lerp_(parameter.grad, 1 - group["momentum"])
-                ahead = parameter.grad.lerp(buffer, group["momentum"])  # Nesterov
-                matrices = ahead.reshape(group["gates"], parameter.shape[0] // group["gates"], -1)
-                update = orthogonalize(matrices)
-                update *= 0.2 * math.sqrt(max(matrices.shape[1:]))
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update.reshape(parameter.shape), alpha=-group["lr"])
+                if _runs_natively(parameter, parameter.grad, buffer):
+                    native_steps.append(_native_step(group, parameter, buffer))
+                else:
+                    muon_step(group, parameter, buffer)
+        if native_steps:
+            library.muon(native_steps, torch.get_num_threads())
+
+
+def muon_step(group: dict[str, Any], parameter: Tensor, buffer: Tensor) -> None:
+    """One parameter's step: the readable twin of the native one."""
+    assert parameter.grad is not None
+    buffer.lerp_(parameter.grad, 1 - group["momentum"])
+    ahead = parameter.grad.lerp(buffer, group["momentum"])  # Nesterov
+    matrices = ahead.reshape(group["gates"], parameter.shape[0] // group["gates"], -1)
+    update = orthogonalize(matrices)
+    update *= 0.2 * math.sqrt(max(matrices.shape[1:]))
+    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+    parameter.add_(update.reshape(parameter.shape), alpha=-group["lr"])
+
+
+def _runs_natively(*tensors: Tensor) -> bool:
+    return library.engine_name() == "native" and all(
+        tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous() and tensor.numel() > 0
+        for tensor in tensors
+    )
+
+
+def _native_step(group: dict[str, Any], parameter: Tensor, buffer: Tensor) -> library.Muon:
+    assert parameter.grad is not None
+    return library.Muon(
+        gates=group["gates"],
+        rows=parameter.shape[0] // group["gates"],
+        columns=parameter.numel() // parameter.shape[0],
+        parameter=parameter.data_ptr(),
+        buffer=buffer.data_ptr(),
+        gradient=parameter.grad.data_ptr(),
+        rate=group["lr"],
+        momentum=group["momentum"],
+        weight_decay=group["weight_decay"],
+    )
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:

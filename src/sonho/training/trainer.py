@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from sonho.config import TrainingConfig
 from sonho.data.batches import Batch, Batches
@@ -185,9 +184,8 @@ class Trainer:
         if batch.fresh:
             state = self.model.initial_state(batch.inputs.shape[0])
         inputs = torch.from_numpy(batch.inputs)  # (N, T)
-        logits, state = self.model(inputs, state, last_only=self.last_only)  # (N, T, V), or (N, 1, V)
         targets = torch.from_numpy(batch.targets[:, -1:] if self.last_only else batch.targets)
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+        loss, state = self.model.loss(inputs, targets, state, last_only=self.last_only)
         value = loss.item()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
