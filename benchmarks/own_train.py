@@ -11,7 +11,7 @@ from sonho.config import TrainingConfig, build_config
 from sonho.models.language_model import LanguageModel, detach
 from sonho.training.optimizers import make_optimizers
 from sonho.training.plan import plan
-from torch_step import adamw, cross_entropy, training_work
+from torch_step import adamw, training_work
 from workers import Case, Work, serve
 
 ALL_THREADS = torch.get_num_threads()
@@ -25,13 +25,13 @@ def prepare(case: Case) -> Work:
     if "embedding_dim" in case:
         settings["embedding_dim"] = case["embedding_dim"]
     given = {f"model.{name}" for name in settings}
-    config, _ = plan(build_config({"model": settings}), given, symbols=1_000_000, vocab_size=case["vocab_size"])
+    config = plan(build_config({"model": settings}), given, symbols=1_000_000, vocab_size=case["vocab_size"]).config
     model = LanguageModel(config.model, case["vocab_size"], masked_ids=())
     muon = case["optimizer"] == "muon"
     optimizers = make_optimizers(model, TrainingConfig()) if muon else adamw(model)
-    loss = getattr(model, "loss", None) or cross_entropy(model)  # as the trainer has it: in one pass, where that exists
     shape = case["batch_size"], case["window"]
-    return training_work(model, loss, optimizers, model.initial_state(shape[0]), detach, shape, case["vocab_size"])
+    state = model.initial_state(shape[0])
+    return training_work(model, model.loss, optimizers, state, detach, shape, case["vocab_size"])
 
 
 if __name__ == "__main__":

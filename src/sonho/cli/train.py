@@ -21,6 +21,7 @@ from sonho.errors import UsageError
 @click.option("--init", metavar="MODEL", help="start from a trained model; its vocabulary grows as needed")
 @setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
 @setting_flags("--validation", "--test", "--threads")
+@click.option("--explain", is_flag=True, help="say what would be chosen for this text here, and why; train nothing")
 @click.option("--json", "as_json", is_flag=True, help="write the metrics as JSON lines, nothing else")
 @click.option("--quiet", is_flag=True, help="write nothing but the result")
 @click.option("--list-recipes", is_flag=True, help="list the known experiments and stop")
@@ -31,6 +32,7 @@ def command(
     output: str | None,
     resume: bool,
     init: str | None,
+    explain: bool,
     as_json: bool,
     quiet: bool,
     list_recipes: bool,
@@ -59,6 +61,14 @@ def command(
     if not paths and not resume:
         raise UsageError("nothing to train on: give a text file, a folder or - for standard input")
 
+    if explain:
+        from sonho.training.run import explain as explained
+
+        if not paths:
+            raise UsageError("--explain needs the text to train on")
+        for line in explained(paths, settings):
+            click.echo(line)
+        return 0
     from sonho.cli.display import make_display
     from sonho.cli.main import BEGAN
     from sonho.cli.report import print_result

@@ -1,65 +1,139 @@
-"""Chooses what the person left open: size, dropout, batch and window from the text, and how often to look.
+"""Chooses what the person left open: size, batch, window and dropout, from the text and the time there is.
 
-Every choice can be overridden; a setting that was given is never changed.
+The table and the rules stand at the top; docs/guide/training.md explains them, docs/log.md has the experiments. Every
+choice can be overridden; a setting that was given is never changed, and the rest adapts to it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Set
+from dataclasses import dataclass
 from typing import Any
 
 from sonho.config import Config
 from sonho.training.budget import Budget
+from sonho.training.speed import Speed, num_parameters
 from sonho.training.trainer import Intervals
 
-# Training symbols up to which a row holds -> the size of things. Chosen on validation parts.
+# Training symbols up to which a row holds -> most units, batch and window. More units would learn the text by heart.
 TABLE = (
-    (10_000, {"hidden_size": 64, "batch_size": 8, "bptt": 32, "dropout": 0.3}),
-    (60_000, {"hidden_size": 128, "batch_size": 16, "bptt": 64, "dropout": 0.3}),
-    (400_000, {"hidden_size": 256, "batch_size": 32, "bptt": 64, "dropout": 0.3}),
-    (None, {"hidden_size": 256, "batch_size": 64, "bptt": 64, "dropout": 0.15}),
+    (10_000, {"hidden_size": 64, "batch_size": 8, "bptt": 32}),
+    (60_000, {"hidden_size": 128, "batch_size": 8, "bptt": 32}),
+    (300_000, {"hidden_size": 256, "batch_size": 16, "bptt": 64}),
+    (2_000_000, {"hidden_size": 512, "batch_size": 32, "bptt": 64}),
+    (10_000_000, {"hidden_size": 768, "batch_size": 32, "bptt": 64}),
+    (None, {"hidden_size": 1024, "batch_size": 64, "bptt": 64}),
 )
+SIZES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024)
+# A network is as large as the time allows it to see so many symbols for each of its weights.
+SYMBOLS_A_WEIGHT = 2.5
+# Without a clock nobody knows how long a step takes: no more units than this.
+UNITS_WITHOUT_A_CLOCK = 256
+# Small batches make more steps of the same symbols, large ones quicker symbols: 64 rows from so many symbols on.
+SYMBOLS_FOR_LARGE_BATCHES = 20_000_000
+# Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
+DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
+# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout.
+MOST_EXPOSURE = 40.0
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 VALIDATIONS_A_RUN = 8
 
 
-def plan(config: Config, given: Set[str], *, symbols: int, vocab_size: int) -> tuple[Config, str]:
+@dataclass(frozen=True)
+class Plan:
+    """A full configuration, the lines that say what was chosen and why, and the most seconds worth learning."""
+
+    config: Config
+    lines: tuple[str, ...]
+    most_seconds: float = math.inf
+
+
+def plan(
+    config: Config, given: Set[str], *, symbols: int, vocab_size: int, seconds: float = 0.0, speed: Speed | None = None
+) -> Plan:
     """Fill in what is not among `given` ("section.key") for a training part of `symbols` tokens.
 
-    Returns the full configuration and a sentence that says what was chosen.
+    `seconds` and `speed` are of the learning, where it goes by the clock; else `speed` is None.
     """
     row = next(values for limit, values in TABLE if limit is None or symbols <= limit)
-    chosen: dict[str, Any] = {
-        "model.hidden_size": row["hidden_size"],
-        "model.dropout": row["dropout"],
-        "data.batch_size": row["batch_size"],
-        "data.bptt": row["bptt"],
-    }
+    filled = _fill(config, given, {"data.batch_size": row["batch_size"], "data.bptt": row["bptt"]})
     if config.model.cell == "conv":
-        chosen["model.num_layers"] = 5
+        filled = _fill(filled, given, {"model.num_layers": 5})
+    most = row["hidden_size"] if speed else min(row["hidden_size"], UNITS_WITHOUT_A_CLOCK)
+    for size in [size for size in reversed(SIZES) if size <= most]:
+        sized = _with_size(filled, given, size, vocab_size)
+        weights = num_parameters(sized.model, vocab_size)
+        seen = _symbols_seen(sized, symbols, vocab_size, seconds, speed)
+        if speed is None or "model.hidden_size" in given or seen >= SYMBOLS_A_WEIGHT * weights:
+            break
+    if seen > SYMBOLS_FOR_LARGE_BATCHES:
+        sized = _fill(sized, given, {"data.batch_size": 64})
+        seen = _symbols_seen(sized, symbols, vocab_size, seconds, speed)
+    exposure = seen / symbols * weights / symbols
+    most_seconds = math.inf
+    if speed is not None and exposure > MOST_EXPOSURE:
+        most_seconds = seconds * MOST_EXPOSURE / exposure
+        seen, exposure = seen * MOST_EXPOSURE / exposure, MOST_EXPOSURE
+    dropout = min(max(DROPOUT_A_DOUBLING * math.log2(max(exposure, 1e-9)), 0.0), MOST_DROPOUT)
+    sized = _fill(sized, given, {"model.dropout": round(dropout, 2)})
+    lines = _lines(sized, symbols, seen, weights, min(seconds, most_seconds) if speed else None)
+    if most_seconds < seconds:
+        lines[-1] = (
+            f"A text of {symbols:,} tokens is learned by then; more would only teach it by heart, so the rest is spared"
+        )
+    return Plan(sized, tuple(lines), most_seconds)
+
+
+def _with_size(config: Config, given: Set[str], size: int, vocab_size: int) -> Config:
+    chosen: dict[str, Any] = {"model.hidden_size": size}
     if vocab_size > LARGE_VOCABULARY:
         # Tied to the output layer, a large vocabulary is stored once.
-        size = config.model.hidden_size if "model.hidden_size" in given else row["hidden_size"]
+        size = config.model.hidden_size if "model.hidden_size" in given else size
         chosen["model.embedding_dim"] = size
         if "model.embedding_dim" not in given or config.model.embedding_dim == size:
             chosen["model.tied"] = True
+    return _fill(config, given, chosen)
+
+
+def _symbols_seen(config: Config, symbols: int, vocab_size: int, seconds: float, speed: Speed | None) -> float:
+    """Symbols that the training will learn from, each time counted."""
+    training = config.training
+    if speed is not None:
+        return speed.tokens(seconds, config, vocab_size)
+    if training.steps:
+        return float(training.steps * config.data.batch_size * config.data.bptt)
+    return training.epochs * symbols
+
+
+def _fill(config: Config, given: Set[str], chosen: dict[str, Any]) -> Config:
     made = {name: value for name, value in chosen.items() if name not in given}
     sections = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     for name, section in sections.items():
         mine = {key.split(".")[1]: value for key, value in made.items() if key.startswith(f"{name}.")}
         sections[name] = dataclasses.replace(section, **mine)
-    filled = Config(**sections)
-    model, data = filled.model, filled.data
-    text = (
-        f"{model.cell} {model.num_layers} x {model.hidden_size}, dropout {model.dropout:g}, "
-        f"batch {data.batch_size} x {data.window if data.kind == 'windows' else data.bptt}"
-        if data.kind != "records"
-        else f"{model.cell} {model.num_layers} x {model.hidden_size}, dropout {model.dropout:g}, "
-        f"batch {data.batch_size} records"
-    )
-    return filled, f"Plan for {symbols:,} training tokens: {text}"
+    return Config(**sections)
+
+
+def _lines(config: Config, symbols: int, seen: float, weights: int, seconds: float | None) -> list[str]:
+    model, data = config.model, config.data
+    batch = f"{data.batch_size} records"
+    if data.kind != "records":
+        batch = f"{data.batch_size} x {data.window if data.kind == 'windows' else data.bptt}"
+    passes = seen / symbols
+    lines = [
+        f"Plan for {symbols:,} training tokens: {model.cell} {model.num_layers} x {model.hidden_size},"
+        f" dropout {model.dropout:g}, batch {batch}"
+    ]
+    if seconds is not None:
+        lines.append(
+            f"Why: {seconds:.0f} seconds of learning here are about {seen / 1e6:.3g} million tokens at that size,"
+            f" {passes:.2g} passes, {seen / weights:.2g} tokens a weight ({SYMBOLS_A_WEIGHT:g} wanted)"
+        )
+        lines.append("Another size: model.hidden_size=..., and the rest adapts; more in docs/guide/training.md")
+    return lines
 
 
 def intervals(config: Config, budget: Budget) -> Intervals:

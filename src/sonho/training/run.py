@@ -7,28 +7,36 @@ samples.jsonl and, for large texts, the tokens in data/.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sonho.config import Config, SamplingConfig, build_config, to_dict
-from sonho.data.corpus import build_corpus
+from sonho.data.batches import make_batches
+from sonho.data.corpus import Corpus, build_corpus
 from sonho.errors import UsageError
+from sonho.models.language_model import LanguageModel
 from sonho.native.library import threads_wanted
 from sonho.storage.durable import folder_lock, make_folder
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file
-from sonho.text import tokenizer_from_json
+from sonho.text import masked_ids, tokenizer_from_json
+from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
-from sonho.training.plan import plan
+from sonho.training.plan import Plan, intervals, plan
 from sonho.training.session import Result, Say, Session
+from sonho.training.speed import measure_speed
+from sonho.training.trainer import Trainer
 
 Settings = Mapping[str, Mapping[str, Any]]
+# Of the time that is left when the plan is made, for the plan; how long the rest takes is measured afterwards.
+SHARE_OF_LEARNING = 0.9
 # Settings that may change when a run goes on; any other would make it another run.
 RESUMABLE = {
     "training": {
@@ -108,9 +116,55 @@ def _fresh(
     if config.model.cell == "ngram":
         seconds, validation, test = count_ngrams(folder, config, corpus)
         return Result(folder, True, seconds, validation, test)
-    config, text = plan(config, given, symbols=len(corpus.train.tokens), vocab_size=corpus.tokenizer.vocab_size)
-    say(text)
-    return Session(folder, paths, config, corpus, text, say, began, start=start).go(callbacks)
+    made = planned(config, given, corpus, time.perf_counter() - began)
+    for line in made.lines:
+        say(line)
+    text = made.lines[0]
+    return Session(folder, paths, made.config, corpus, text, say, began, made.most_seconds, start=start).go(callbacks)
+
+
+def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Plan:
+    """What to train and why; measures this machine where the budget is minutes, of which `spent` seconds are gone."""
+    vocab_size, symbols = corpus.tokenizer.vocab_size, len(corpus.train.tokens)
+    budget = make_budget(config.training, 1)
+    speed, seconds = None, 0.0
+    if budget.seconds and corpus.kind != "windows":
+        probed = plan(config, given, symbols=symbols, vocab_size=vocab_size).config
+        speed = measure_speed(probed, vocab_size, lambda sized: _one_step(sized, corpus))
+        seconds = max(budget.seconds - spent, 0.0) * SHARE_OF_LEARNING
+    return plan(config, given, symbols=symbols, vocab_size=vocab_size, seconds=seconds, speed=speed)
+
+
+def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str, ...]:
+    """What `train` would choose for these texts here, and why, without training."""
+    config = build_config(settings or {})
+    if config.model.cell == "ngram":
+        raise UsageError("an n-gram is counted, not trained; there is nothing to choose")
+    _set_threads(config)
+    given = {f"{section}.{key}" for section, values in (settings or {}).items() for key in values}
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=Path(folder, "data"))
+        made = planned(config, given, corpus, 0.0)
+    return (*corpus.notes, *made.lines)
+
+
+def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:
+    """Training steps on the text that are thrown away."""
+    model = LanguageModel(config.model, corpus.tokenizer.vocab_size, masked_ids(corpus.tokenizer, corpus.kind))
+    batches = make_batches(corpus.train, corpus.tokenizer, config.data, config.training.seed)
+    budget = Budget(1e9, 0)
+    trainer = Trainer(
+        model,
+        batches,
+        config.training,
+        budget,
+        intervals(config, budget),
+        validate=None,
+        draw=lambda: iter(()),
+        keep=lambda: None,
+        save=lambda: None,
+    )
+    return trainer.learn_one
 
 
 def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:

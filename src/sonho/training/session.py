@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,11 +69,13 @@ class Session:
         plan_text: str,
         say: Say,
         began: float,
+        most_seconds: float = math.inf,
         start: ModelFile | None = None,
         checkpoint: tuple[dict[str, Any], dict[str, Any]] | None = None,
     ) -> None:
         self.folder, self.paths, self.config, self.corpus, self.say = folder, paths, config, corpus, say
-        self.plan_text, self.checkpoint, self.began = plan_text, checkpoint, began
+        self.plan_text, self.checkpoint = plan_text, checkpoint
+        self.began, self.most_seconds = began, most_seconds
         self.tokenizer: Tokenizer = corpus.tokenizer
         self.batches: Batches = make_batches(corpus.train, self.tokenizer, config.data, config.training.seed)
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
@@ -155,7 +158,7 @@ class Session:
                 f"Reading and measuring take most of {self.budget.seconds / 60:g} minutes here;"
                 f" learning gets {least:.0f} seconds all the same"
             )
-        return max(left, least)
+        return min(max(left, least), self.most_seconds)
 
     def _gradient_rms(self, gradients: int) -> Arrays:
         return measure_rms(self.model, self.corpus.train, gradients=gradients)

@@ -105,6 +105,7 @@ class Trainer:
         self.learning_rate = 0.0
         self.tokens_per_second = 0.0
         self.stop_requested = False
+        self._clock = time.perf_counter()
         self.stopped_early = ""
 
     @property
@@ -126,7 +127,7 @@ class Trainer:
         self._last_validation = self._last_checkpoint = self.counters.seconds
         self._last_sample = -LEAST_SAMPLE_SECONDS
         while not self.finished and not self.stop_requested:
-            self._learn_one()
+            self.learn_one()
             if self.counters.step % self.config.log_every == 0 or self.finished:
                 self._log_progress()
             looked = self._validation_due() or self.finished
@@ -157,7 +158,8 @@ class Trainer:
             return _due(self.counters.step, every.checkpoint_steps)
         return self.counters.seconds - self._last_checkpoint >= every.checkpoint_seconds
 
-    def _learn_one(self) -> None:
+    def learn_one(self) -> None:
+        """One step, and nothing of what else belongs to a run."""
         counters = self.counters
         batch = self.batches.batch(counters.epoch, counters.index)
         factor = multiplier(self.progress, schedule=self.config.schedule, warmup=self.config.warmup)
