@@ -1,5 +1,7 @@
 """The native engine against the readable cells, taken in float64."""
 
+import math
+
 import pytest
 import torch
 
@@ -150,33 +152,22 @@ def test_float64_goes_to_the_library():
     assert outputs.dtype == torch.float64
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh"])
-@pytest.mark.parametrize("with_ids", [False, True])
-@pytest.mark.parametrize("ragged", [False, True])
-def test_the_operators_keep_the_rules_of_torch(cell, with_ids, ragged):
-    batch_size, steps, size = 3, 4, 32
-    gates = {"lstm": 4, "gru": 3}.get(cell, 1) * size
-    torch.manual_seed(0)
-    inputs = torch.randint(0, 6, (batch_size, steps)) if with_ids else torch.randn(batch_size, steps, 5)
-    weight_ih = None if with_ids else torch.randn(gates, 5)
-    table = torch.randn(6, gates) if with_ids else torch.randn(gates)
-    lengths = torch.tensor([4, 0, 2]) if ragged else None
-    tensors = [table, torch.randn(gates, size), torch.randn(batch_size, size)]
-    c = torch.randn(batch_size, size) if cell == "lstm" else None
-    for tensor in (inputs, weight_ih, *tensors, c):
-        if tensor is not None and tensor.is_floating_point():
-            tensor.requires_grad_()
-    rules = ["test_schema", "test_autograd_registration", "test_faketensor"]
-    if not ragged:  # past a length, what is kept for backward is never written nor read, so it cannot be compared
-        rules.append("test_aot_dispatch_dynamic")
-    torch.library.opcheck(native_ops._forward, (cell, inputs, lengths, weight_ih, *tensors, c, True), test_utils=rules)
+def test_a_retained_graph_gives_the_same_gradients_again():
+    layer, state = make("lstm", "tanh", (3, 4, 5, 7))
+    outputs, _ = run_native(layer, torch.randn(3, 4, 5), LSTMState(*state), layer.weight_hh, None)
+    leaves = list(layer.parameters())
+    runs = [torch.autograd.grad(outputs.sum(), leaves, retain_graph=True) for _ in range(2)]
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+def test_outputs_changed_in_place_are_noticed():
+    layer, state = make("gru", "tanh", (3, 4, 5, 7))
+    outputs, _ = run_native(layer, torch.randn(3, 4, 5), state[0], layer.weight_hh, None)
+    outputs.mul_(2.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        outputs.sum().backward()
 
 
 @pytest.mark.parametrize(("cell", "shape"), [("lstm", (3, 4, 7)), ("gru", (2, 1, 33)), ("rnn_relu", (1, 5, 32))])
 def test_what_backward_needs_has_the_size_that_the_kernels_write(cell, shape):
-    batch_size, steps, size = shape
-    h = torch.zeros(batch_size, size)
-    ids = torch.zeros(batch_size, steps, dtype=torch.int64)
-    c = h if cell == "lstm" else None
-    saved = native_ops._forward_like(cell, ids, None, None, h, h, h, c, True)[3]
-    assert saved.numel() == library.saved_size(cell, *shape)
+    assert math.prod(native_ops.saved_shape(cell, *shape)) == library.saved_size(cell, *shape)

@@ -1,4 +1,4 @@
-"""The native kernels as torch operators with gradients: a whole window of one layer in one call.
+"""The native kernels with gradients for torch: a whole window of one layer in one call.
 
 Shapes: N batch, T time, D input, H hidden, G gates, V symbols. Float32 on the CPU only; `recurrent.py`
 decides when to use them. The readable twin is `run_reference` there.
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from sonho.native import library
 from sonho.nn.buffers import borrow
@@ -36,160 +37,68 @@ def run_window(
     """
     tensors = (inputs, weight_ih, table, weight_hh, h, c)
     keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
-    outputs, h, c, _ = _forward(cell, inputs, lengths, weight_ih, table, weight_hh, h, c, keep)
+    arguments = (cell, inputs, lengths, weight_ih, table, weight_hh, h, c, keep)
+    outputs, h, c = _Window.apply(*arguments)  # type: ignore[no-untyped-call]
     return outputs, h, c
 
 
-@torch.library.custom_op("sonho::window_forward", mutates_args=(), device_types="cpu")
-def _forward(
-    cell: str,
-    inputs: Tensor,
-    lengths: Tensor | None,
-    weight_ih: Tensor | None,
-    table: Tensor,
-    weight_hh: Tensor,
-    h: Tensor,
-    c: Tensor | None,
-    keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Outputs, the last h and c, and with `keep` what backward needs besides."""
-    outputs, h_last, c_last, saved = _forward_like(cell, inputs, lengths, weight_ih, table, weight_hh, h, c, False)
-    if keep:
-        saved = borrow(*_saved_shape(cell, inputs, h))
-    window, _alive = _window(cell, inputs, lengths, weight_ih, table, weight_hh, h, c)
-    window.outputs, window.h_last = outputs.data_ptr(), h_last.data_ptr()
-    if c is not None:
-        window.c_last = c_last.data_ptr()
-    if keep:
-        window.saved = saved.data_ptr()
-    library.window_forward(window)
-    return outputs, h_last, c_last, saved
+class _Window(torch.autograd.Function):
+    """An autograd function, not an operator of torch.library: those cost a millisecond more a step."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        cell: str,
+        inputs: Tensor,
+        lengths: Tensor | None,
+        weight_ih: Tensor | None,
+        table: Tensor,
+        weight_hh: Tensor,
+        h: Tensor,
+        c: Tensor | None,
+        keep: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        batch_size, steps = inputs.shape[:2]
+        outputs = h.new_empty(batch_size, steps, h.shape[1])
+        h_last = h.new_empty(batch_size, h.shape[1])
+        c_last = h.new_empty(0 if c is None else batch_size, h.shape[1])
+        window, _alive = _window(cell, inputs, lengths, weight_ih, table, weight_hh, h, c)
+        window.outputs, window.h_last = outputs.data_ptr(), h_last.data_ptr()
+        if c is not None:
+            window.c_last = c_last.data_ptr()
+        if keep:
+            saved = borrow(*saved_shape(cell, batch_size, steps, h.shape[1]))
+            window.saved = saved.data_ptr()
+            ctx.cell = cell
+            ctx.save_for_backward(inputs, lengths, weight_ih, table, weight_hh, h, c, outputs, saved)
+            ctx.set_materialize_grads(False)
+        library.window_forward(window)
+        return outputs, h_last, c_last
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor | None, d_h: Tensor | None, d_c: Tensor | None) -> tuple[Any, ...]:
+        inputs, lengths, weight_ih, table, weight_hh, h, c, outputs, saved = ctx.saved_tensors
+        want_inputs, want_first = ctx.needs_input_grad[1], ctx.needs_input_grad[6] or ctx.needs_input_grad[7]
+        window, _alive = _window(ctx.cell, inputs, lengths, weight_ih, table, weight_hh, h, c)
+        given = [None if d is None else d.contiguous() for d in (d_outputs, d_h, d_c if c is not None else None)]
+        window.outputs, window.saved = outputs.data_ptr(), saved.data_ptr()
+        window.d_outputs, window.d_h_last, window.d_c_last = (_address(d) for d in given)
+        d_weight_ih = None if weight_ih is None else h.new_empty(weight_ih.shape)
+        d_table, d_weight_hh = h.new_empty(table.shape), h.new_empty(weight_hh.shape)
+        d_inputs = h.new_empty(inputs.shape) if want_inputs else None
+        d_h_first = h.new_empty(h.shape) if want_first else None
+        d_c_first = h.new_empty(c.shape) if want_first and c is not None else None
+        window.d_weight_ih, window.d_table, window.d_weight_hh, window.d_inputs, window.d_h_first, window.d_c_first = (
+            _address(d) for d in (d_weight_ih, d_table, d_weight_hh, d_inputs, d_h_first, d_c_first)
+        )
+        library.window_backward(window)
+        return None, d_inputs, None, d_weight_ih, d_table, d_weight_hh, d_h_first, d_c_first, None
 
 
-@_forward.register_fake
-def _forward_like(
-    cell: str,
-    inputs: Tensor,
-    lengths: Tensor | None,
-    weight_ih: Tensor | None,
-    table: Tensor,
-    weight_hh: Tensor,
-    h: Tensor,
-    c: Tensor | None,
-    keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    batch_size, steps = inputs.shape[:2]
-    size = h.shape[1]
-    return (
-        h.new_empty(batch_size, steps, size),
-        h.new_empty(batch_size, size),
-        h.new_empty(0 if c is None else batch_size, size),
-        h.new_empty(_saved_shape(cell, inputs, h) if keep else 0),
-    )
-
-
-def _saved_shape(cell: str, inputs: Tensor, h: Tensor) -> tuple[int, int, int, int]:
-    return inputs.shape[0], inputs.shape[1], SAVED[cell], (h.shape[1] + PAD - 1) // PAD * PAD
-
-
-@torch.library.custom_op("sonho::window_backward", mutates_args=(), device_types="cpu")
-def _backward(
-    cell: str,
-    inputs: Tensor,
-    lengths: Tensor | None,
-    weight_ih: Tensor | None,
-    table: Tensor,
-    weight_hh: Tensor,
-    h: Tensor,
-    c: Tensor | None,
-    outputs: Tensor,
-    saved: Tensor,
-    d_outputs: Tensor | None,
-    d_h: Tensor | None,
-    d_c: Tensor | None,
-    want_inputs: bool,
-    want_first: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of weight_ih, table, weight_hh, the inputs, and the first h and c; empty where there is none."""
-    gradients = _backward_like(
-        cell, inputs, lengths, weight_ih, table, weight_hh, h, c, outputs, saved, d_outputs, d_h, d_c, want_inputs,
-        want_first,
-    )  # fmt: skip
-    d_weight_ih, d_table, d_weight_hh, d_inputs, d_h_first, d_c_first = gradients
-    window, _alive = _window(cell, inputs, lengths, weight_ih, table, weight_hh, h, c)
-    given = [None if d is None else d.contiguous() for d in (d_outputs, d_h, d_c)]
-    window.outputs, window.saved = outputs.data_ptr(), saved.data_ptr()
-    window.d_outputs, window.d_h_last, window.d_c_last = (_address(d) for d in given)
-    window.d_table, window.d_weight_hh = d_table.data_ptr(), d_weight_hh.data_ptr()
-    if weight_ih is not None:
-        window.d_weight_ih = d_weight_ih.data_ptr()
-        window.d_inputs = d_inputs.data_ptr() if want_inputs else None
-    if want_first:
-        window.d_h_first = d_h_first.data_ptr()
-        window.d_c_first = d_c_first.data_ptr() if c is not None else None
-    library.window_backward(window)
-    return d_weight_ih, d_table, d_weight_hh, d_inputs, d_h_first, d_c_first
-
-
-@_backward.register_fake
-def _backward_like(
-    cell: str,
-    inputs: Tensor,
-    lengths: Tensor | None,
-    weight_ih: Tensor | None,
-    table: Tensor,
-    weight_hh: Tensor,
-    h: Tensor,
-    c: Tensor | None,
-    outputs: Tensor,
-    saved: Tensor,
-    d_outputs: Tensor | None,
-    d_h: Tensor | None,
-    d_c: Tensor | None,
-    want_inputs: bool,
-    want_first: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    def like(tensor: Tensor | None) -> Tensor:
-        return h.new_empty(0) if tensor is None else h.new_empty(tensor.shape)
-
-    return (
-        like(weight_ih),
-        like(table),
-        like(weight_hh),
-        like(inputs if want_inputs else None),
-        like(h if want_first else None),
-        like(c if want_first else None),
-    )
-
-
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.cell = inputs[0]
-    ctx.save_for_backward(*inputs[1:8], output[0], output[3])
-    ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(output[3])
-
-
-def _differentiate(ctx: Any, d_outputs: Any, d_h: Any, d_c: Any, *_: Any) -> tuple[Any, ...]:
-    saved = ctx.saved_tensors
-    has_weight_ih, has_c = saved[2] is not None, saved[6] is not None
-    want_inputs, want_first = ctx.needs_input_grad[1], ctx.needs_input_grad[6] or ctx.needs_input_grad[7]
-    d_weight_ih, d_table, d_weight_hh, d_inputs, d_h_first, d_c_first = _backward(
-        ctx.cell, *saved, d_outputs, d_h, d_c if has_c else None, want_inputs, want_first
-    )
-    return (
-        None,
-        d_inputs if want_inputs else None,
-        None,
-        d_weight_ih if has_weight_ih else None,
-        d_table,
-        d_weight_hh,
-        d_h_first if want_first else None,
-        d_c_first if want_first and has_c else None,
-        None,
-    )
-
-
-_forward.register_autograd(_differentiate, setup_context=_remember)
+def saved_shape(cell: str, batch_size: int, steps: int, hidden_size: int) -> tuple[int, int, int, int]:
+    """Of the numbers that backward needs."""
+    return batch_size, steps, SAVED[cell], (hidden_size + PAD - 1) // PAD * PAD
 
 
 def _window(
