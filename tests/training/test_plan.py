@@ -6,9 +6,9 @@ import pytest
 
 from sonho.config import build_config
 from sonho.models.language_model import LanguageModel
-from sonho.training.plan import MOST_EXPOSURE, SYMBOLS_A_WEIGHT, plan
+from sonho.training.plan import MOST_EXPOSURE, SYMBOLS_A_WEIGHT, plan, step_tokens
 from sonho.training.run import explain
-from sonho.training.speed import Speed, measure_speed, num_parameters, step_flops
+from sonho.training.speed import Speed, layer_weights, measure_speed, step_flops
 
 QUICK = Speed(0.002, 1 / 100e9)  # a constant of 2 ms and 100 GFLOP/s
 
@@ -36,15 +36,15 @@ def test_a_longer_text_gets_more_units_and_less_dropout():
 def test_every_weight_gets_enough_symbols():
     for seconds in (10, 100, 1000):
         made = choose(5_000_000, seconds).config
-        seen = QUICK.tokens(seconds, made, 65)
-        assert seen >= SYMBOLS_A_WEIGHT * num_parameters(made.model, 65)
+        seen = QUICK.tokens(seconds, made, 65, step_tokens(made, 0))
+        assert seen >= SYMBOLS_A_WEIGHT * layer_weights(made.model, 65)
 
 
 def test_a_tiny_text_ends_before_it_is_known_by_heart_and_says_so():
     made = choose(18_000, 120)
     assert made.most_seconds < 120
-    seen = QUICK.tokens(made.most_seconds, made.config, 65)
-    assert seen / 18_000 * num_parameters(made.config.model, 65) / 18_000 == pytest.approx(MOST_EXPOSURE, rel=0.01)
+    seen = QUICK.tokens(made.most_seconds, made.config, 65, step_tokens(made.config, 0))
+    assert seen / 18_000 * layer_weights(made.config.model, 65) / 18_000 == pytest.approx(MOST_EXPOSURE, rel=0.01)
     assert "by heart" in made.lines[-1]
     assert choose(1_000_000, 120).most_seconds > 120
 
@@ -72,16 +72,21 @@ def test_a_large_vocabulary_is_embedded_and_tied():
     assert not choose(5_000_000, 600, {"model": {"embedding_dim": 48}}, vocab_size=10_000).config.model.tied
 
 
-TIED = {"embedding_dim": 32, "hidden_size": 32, "tied": True}
+def test_records_are_taken_together_until_they_are_a_batch():
+    config, facts = build_config({"data": {"kind": "records"}}), {"symbols": 1_000_000, "vocab_size": 65}
+    short, long = (
+        plan(config, {"data.kind"}, **facts, record_length=length, seconds=60, speed=QUICK) for length in (7, 300)
+    )
+    assert short.config.data.batch_size == round(32 * 64 / 7)
+    assert long.config.data.batch_size == 7
 
 
-@pytest.mark.parametrize(
-    "given", [{}, {"cell": "gru", "num_layers": 2}, {"cell": "rnn", "embedding_dim": 16}, TIED], ids=str
-)
-def test_weights_are_counted_as_they_are(given):
+@pytest.mark.parametrize("given", [{}, {"cell": "gru", "num_layers": 3}, {"cell": "rnn"}], ids=str)
+def test_layer_weights_are_those_of_the_network(given):
     config = build_config({"model": {"hidden_size": 64, **given}})
-    real = sum(p.numel() for p in LanguageModel(config.model, 80, ()).parameters() if p.dim() > 1)
-    assert num_parameters(config.model, 80) == real
+    named = LanguageModel(config.model, 80, ()).named_parameters()
+    real = sum(p.numel() for name, p in named if "weight_" in name and name != "layers.0.weight_ih")
+    assert layer_weights(config.model, 80) == real
 
 
 def test_the_measured_line_goes_through_what_was_measured(monkeypatch):
@@ -90,13 +95,13 @@ def test_the_measured_line_goes_through_what_was_measured(monkeypatch):
 
     def start(sized):
         def learn():
-            now[0] += 0.003 + step_flops(sized, 65) / 50e9
+            now[0] += 0.003 + step_flops(sized, 65, 2048) / 50e9
 
         return learn
 
-    speed = measure_speed(config, 65, start)
+    speed = measure_speed(config, 65, 2048, start)
     larger = dataclasses.replace(config, model=dataclasses.replace(config.model, hidden_size=700))
-    assert speed.step_seconds(larger, 65) == pytest.approx(0.003 + step_flops(larger, 65) / 50e9)
+    assert speed.step_seconds(larger, 65, 2048) == pytest.approx(0.003 + step_flops(larger, 65, 2048) / 50e9)
 
 
 def test_explain_says_what_and_why_and_leaves_nothing_behind(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 
 from sonho.config import Config
 from sonho.training.budget import Budget
-from sonho.training.speed import Speed, num_parameters
+from sonho.training.speed import Speed, layer_weights
 from sonho.training.trainer import Intervals
 
 # Training symbols up to which a row holds -> most units, batch and window. More units would learn the text by heart.
@@ -33,6 +33,8 @@ SYMBOLS_A_WEIGHT = 2.5
 UNITS_WITHOUT_A_CLOCK = 256
 # Small batches make more steps of the same symbols, large ones quicker symbols: 64 rows from so many symbols on.
 SYMBOLS_FOR_LARGE_BATCHES = 20_000_000
+# Records a batch.
+LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
 DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
 # Past so many passes * weights / symbols a text is learned by heart, whatever the dropout.
@@ -52,26 +54,40 @@ class Plan:
 
 
 def plan(
-    config: Config, given: Set[str], *, symbols: int, vocab_size: int, seconds: float = 0.0, speed: Speed | None = None
+    config: Config,
+    given: Set[str],
+    *,
+    symbols: int,
+    vocab_size: int,
+    record_length: float = 0.0,
+    seconds: float = 0.0,
+    speed: Speed | None = None,
 ) -> Plan:
     """Fill in what is not among `given` ("section.key") for a training part of `symbols` tokens.
 
-    `seconds` and `speed` are of the learning, where it goes by the clock; else `speed` is None.
+    `record_length` is the mean one of records. `seconds` and `speed` are of the learning, where it goes by the clock;
+    else `speed` is None.
     """
     row = next(values for limit, values in TABLE if limit is None or symbols <= limit)
-    filled = _fill(config, given, {"data.batch_size": row["batch_size"], "data.bptt": row["bptt"]})
+    filled = _fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
     if config.model.cell == "conv":
         filled = _fill(filled, given, {"model.num_layers": 5})
+
+    def seen_by(config: Config) -> float:
+        """Symbols that the training will learn from, each time counted."""
+        if speed is not None:
+            return speed.tokens(seconds, config, vocab_size, step_tokens(config, record_length))
+        return config.training.steps * step_tokens(config, record_length) or config.training.epochs * symbols
+
     most = row["hidden_size"] if speed else min(row["hidden_size"], UNITS_WITHOUT_A_CLOCK)
     for size in [size for size in reversed(SIZES) if size <= most]:
         sized = _with_size(filled, given, size, vocab_size)
-        weights = num_parameters(sized.model, vocab_size)
-        seen = _symbols_seen(sized, symbols, vocab_size, seconds, speed)
+        weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
         if speed is None or "model.hidden_size" in given or seen >= SYMBOLS_A_WEIGHT * weights:
             break
     if seen > SYMBOLS_FOR_LARGE_BATCHES:
-        sized = _fill(sized, given, {"data.batch_size": 64})
-        seen = _symbols_seen(sized, symbols, vocab_size, seconds, speed)
+        sized = _fill(sized, given, _batch(64, row["bptt"], record_length))
+        seen = seen_by(sized)
     exposure = seen / symbols * weights / symbols
     most_seconds = math.inf
     if speed is not None and exposure > MOST_EXPOSURE:
@@ -87,6 +103,18 @@ def plan(
     return Plan(sized, tuple(lines), most_seconds)
 
 
+def step_tokens(config: Config, record_length: float) -> float:
+    """Tokens of one step; `record_length` is the mean one of records, 0 for a stream."""
+    return config.data.batch_size * (record_length or config.data.bptt)
+
+
+def _batch(rows: int, steps: int, record_length: float) -> dict[str, Any]:
+    """Rows of so many steps; of records, as many as make about the same number of tokens."""
+    if record_length:
+        rows = min(max(round(rows * steps / record_length), LEAST_RECORDS), MOST_RECORDS)
+    return {"data.batch_size": rows, "data.bptt": steps}
+
+
 def _with_size(config: Config, given: Set[str], size: int, vocab_size: int) -> Config:
     chosen: dict[str, Any] = {"model.hidden_size": size}
     if vocab_size > LARGE_VOCABULARY:
@@ -96,16 +124,6 @@ def _with_size(config: Config, given: Set[str], size: int, vocab_size: int) -> C
         if "model.embedding_dim" not in given or config.model.embedding_dim == size:
             chosen["model.tied"] = True
     return _fill(config, given, chosen)
-
-
-def _symbols_seen(config: Config, symbols: int, vocab_size: int, seconds: float, speed: Speed | None) -> float:
-    """Symbols that the training will learn from, each time counted."""
-    training = config.training
-    if speed is not None:
-        return speed.tokens(seconds, config, vocab_size)
-    if training.steps:
-        return float(training.steps * config.data.batch_size * config.data.bptt)
-    return training.epochs * symbols
 
 
 def _fill(config: Config, given: Set[str], chosen: dict[str, Any]) -> Config:
@@ -130,7 +148,7 @@ def _lines(config: Config, symbols: int, seen: float, weights: int, seconds: flo
     if seconds is not None:
         lines.append(
             f"Why: {seconds:.0f} seconds of learning here are about {seen / 1e6:.3g} million tokens at that size,"
-            f" {passes:.2g} passes, {seen / weights:.2g} tokens a weight ({SYMBOLS_A_WEIGHT:g} wanted)"
+            f" {passes:.2g} passes, {seen / weights:.2g} tokens a recurrent weight ({SYMBOLS_A_WEIGHT:g} wanted)"
         )
         lines.append("Another size: model.hidden_size=..., and the rest adapts; more in docs/guide/training.md")
     return lines

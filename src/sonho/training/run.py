@@ -29,7 +29,7 @@ from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
-from sonho.training.plan import Plan, intervals, plan
+from sonho.training.plan import Plan, intervals, plan, step_tokens
 from sonho.training.session import Result, Say, Session
 from sonho.training.speed import measure_speed
 from sonho.training.trainer import Trainer
@@ -126,13 +126,16 @@ def _fresh(
 def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Plan:
     """What to train and why; measures this machine where the budget is minutes, of which `spent` seconds are gone."""
     vocab_size, symbols = corpus.tokenizer.vocab_size, len(corpus.train.tokens)
+    length = symbols / corpus.train.num_records if corpus.kind == "records" else 0.0
+    facts: dict[str, Any] = {"symbols": symbols, "vocab_size": vocab_size, "record_length": length}
     budget = make_budget(config.training, 1)
     speed, seconds = None, 0.0
     if budget.seconds and corpus.kind != "windows":
-        probed = plan(config, given, symbols=symbols, vocab_size=vocab_size).config
-        speed = measure_speed(probed, vocab_size, lambda sized: _one_step(sized, corpus))
+        probed = plan(config, given, **facts).config
+        tokens = step_tokens(probed, facts["record_length"])
+        speed = measure_speed(probed, vocab_size, tokens, lambda sized: _one_step(sized, corpus))
         seconds = max(budget.seconds - spent, 0.0) * SHARE_OF_LEARNING
-    return plan(config, given, symbols=symbols, vocab_size=vocab_size, seconds=seconds, speed=speed)
+    return plan(config, given, **facts, seconds=seconds, speed=speed)
 
 
 def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str, ...]:

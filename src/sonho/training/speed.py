@@ -26,23 +26,23 @@ class Speed:
     constant: float
     seconds_a_flop: float
 
-    def step_seconds(self, config: Config, vocab_size: int) -> float:
-        return self.constant + self.seconds_a_flop * step_flops(config, vocab_size)
+    def step_seconds(self, config: Config, vocab_size: int, step_tokens: float) -> float:
+        return self.constant + self.seconds_a_flop * step_flops(config, vocab_size, step_tokens)
 
-    def tokens(self, seconds: float, config: Config, vocab_size: int) -> float:
-        """Tokens learned from in so many seconds."""
-        return seconds / self.step_seconds(config, vocab_size) * config.data.batch_size * config.data.bptt
+    def tokens(self, seconds: float, config: Config, vocab_size: int, step_tokens: float) -> float:
+        """Tokens learned from in so many seconds, `step_tokens` a step."""
+        return seconds / self.step_seconds(config, vocab_size, step_tokens) * step_tokens
 
 
-def step_flops(config: Config, vocab_size: int) -> float:
+def step_flops(config: Config, vocab_size: int, step_tokens: float) -> float:
     """Multiplications and additions of one step: forward, backward, Muon. Gathers are free."""
-    model, tokens = config.model, config.data.batch_size * config.data.bptt
-    weights = sum(rows * columns for rows, columns in layer_shapes(model, vocab_size))
-    orthogonal = sum(
-        rows * columns * min(columns, model.hidden_size) for rows, columns in layer_shapes(model, vocab_size)
-    )
-    muon = NEWTON_SCHULZ_PRODUCTS * orthogonal if config.training.optimizer == "muon" else 0.0
-    return 6.0 * tokens * (weights + model.hidden_size * vocab_size) + muon
+    model, shapes = config.model, layer_shapes(config.model, vocab_size)
+    muon = 0.0
+    if config.training.optimizer == "muon":
+        muon = NEWTON_SCHULZ_PRODUCTS * sum(
+            rows * columns * min(columns, model.hidden_size) for rows, columns in shapes
+        )
+    return 6.0 * step_tokens * (layer_weights(model, vocab_size) + model.hidden_size * vocab_size) + muon
 
 
 def layer_shapes(model: ModelConfig, vocab_size: int) -> list[tuple[int, int]]:
@@ -60,16 +60,14 @@ def layer_shapes(model: ModelConfig, vocab_size: int) -> list[tuple[int, int]]:
     return shapes
 
 
-def num_parameters(model: ModelConfig, vocab_size: int) -> int:
-    """Weights and biases, about."""
-    size = model.hidden_size
-    first = 0 if model.cell == "conv" else GATES[model.cell] * size * (model.embedding_dim or vocab_size)
-    shared = 0 if model.tied else vocab_size * size
-    table = vocab_size * model.embedding_dim
-    return sum(rows * columns for rows, columns in layer_shapes(model, vocab_size)) + first + shared + table
+def layer_weights(model: ModelConfig, vocab_size: int) -> int:
+    """Weights of those matrices. A symbol's own rows, in the input table and the output layer, are not among them."""
+    return sum(rows * columns for rows, columns in layer_shapes(model, vocab_size))
 
 
-def measure_speed(config: Config, vocab_size: int, start: Callable[[Config], Callable[[], None]]) -> Speed:
+def measure_speed(
+    config: Config, vocab_size: int, step_tokens: float, start: Callable[[Config], Callable[[], None]]
+) -> Speed:
     """`start(config)` sets a training up and gives what makes one step of it."""
     points = []
     for size in SIZES:
@@ -83,7 +81,7 @@ def measure_speed(config: Config, vocab_size: int, start: Callable[[Config], Cal
         while steps < LEAST_STEPS or time.perf_counter() - began < SECONDS_A_SIZE:
             learn()
             steps += 1
-        points.append((step_flops(sized, vocab_size), (time.perf_counter() - began) / steps))
+        points.append((step_flops(sized, vocab_size, step_tokens), (time.perf_counter() - began) / steps))
     (less, quick), (more, slow) = points
     per_flop = max(slow - quick, 0.1 * slow) / (more - less)
     return Speed(max(quick - per_flop * less, 0.0), per_flop)
