@@ -43,7 +43,7 @@ def run_window(
 
 
 class _Window(torch.autograd.Function):
-    """An autograd function, not an operator of torch.library: those cost a millisecond more a step."""
+    """An autograd function, not an operator of torch.library: those cost up to a millisecond more a step."""
 
     @staticmethod
     def forward(

@@ -189,8 +189,7 @@ class Trainer:
         targets = torch.from_numpy(batch.targets[:, -1:] if self.last_only else batch.targets)
         loss, state = self.model.loss(inputs, targets, state, last_only=self.last_only)
         value = loss.item()
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         if value < DIVERGED_LOSS:
             loss.backward()  # type: ignore[no-untyped-call]
             limit = self.config.clip_norm or math.inf
