@@ -226,9 +226,9 @@ const runs = Object.fromEntries(
   ["shakespeare-gru", "shakespeare-128"].map((id) => [
     id,
     {
-      metrics: lines(join(here, "runs", `${id}.metrics.jsonl`)),
-      samples: lines(join(here, "runs", `${id}.samples.jsonl`)),
-      about: JSON.parse(readFileSync(join(here, "runs", `${id}.json`), "utf8")),
+      metrics: lines(join(here, "trainings", `${id}.metrics.jsonl`)),
+      samples: lines(join(here, "trainings", `${id}.samples.jsonl`)),
+      about: JSON.parse(readFileSync(join(here, "trainings", `${id}.json`), "utf8")),
     },
   ]),
 );
