@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test sanitize check format soak bench docs clean help
+.PHONY: demo test sanitize check format soak bench docs web clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -48,6 +48,9 @@ bench: $(READY)  ## measure; results go to benchmarks/results
 
 docs: $(READY)  ## write docs/reference from --help and the settings
 	$(BIN)/python docs/make_reference.py
+
+web:  ## build the web page into the package (needs node)
+	cd web && npm ci --no-audit --no-fund && npm run check && npm run build
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,6 +12,8 @@ export interface Run {
   baselines: Record<string, number>;
   plan: string;
   parameters: number;
+  /** More than one where tokens are parts of characters, less for words; 1 for characters. */
+  tokens_per_char: number;
 }
 
 export type Axis = "step" | "tokens_seen" | "seconds";
@@ -25,15 +27,16 @@ export function curve(run: Run, name: keyof MetricLine, axis: Axis, factor = 1):
   const points: Point[] = [];
   for (const line of run.lines) {
     const value = line[name];
-    if (typeof value === "number" && Number.isFinite(value)) points.push([line[axis], value * factor]);
+    if (typeof value !== "number" || !Number.isFinite(value)) continue;
+    points.push([line[axis], value * factor * (name.endsWith("_loss") ? run.tokens_per_char : 1)]);
   }
   return points;
 }
 
-/** Validation bits per symbol; for models of characters these are bits per character. */
+/** The best validation, in bits per character. */
 export function bestBits(run: Run): number | null {
   const values = run.lines.flatMap(({ validation_loss }) => (typeof validation_loss === "number" ? [validation_loss] : []));
-  return values.length ? Math.min(...values) / NATS_PER_BIT : null;
+  return values.length ? (Math.min(...values) * run.tokens_per_char) / NATS_PER_BIT : null;
 }
 
 /** "7-gram Kneser-Ney" is too long for a margin. */

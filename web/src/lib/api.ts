@@ -106,6 +106,8 @@ export interface Metrics {
   baselines: Record<string, number>;
   plan: string;
   parameters: number;
+  /** Absent for models of characters. */
+  tokens_per_char?: number | null;
 }
 
 export class ApiError extends Error {
