@@ -3,6 +3,7 @@
 import { inspectScore, streamCompletion, type Score } from "../lib/api";
 import { session } from "../lib/session.svelte";
 import { drawSeed, settings } from "../lib/settings.svelte";
+import { align, type Placed } from "./align";
 
 export interface Branch {
   id: number;
@@ -25,6 +26,7 @@ class Reading {
   /** What was scored: the text may have been edited since. */
   scored = $state("");
   score = $state.raw<Score | null>(null);
+  placed = $state.raw<Placed>({ starts: [], gaps: [] });
   at = $state(0);
   busy = $state(false);
   trouble = $state("");
@@ -50,7 +52,7 @@ class Reading {
   /** Write `symbol` instead of the one at the looked-at place, and let the network go on. */
   async grow(symbol: string): Promise<void> {
     if (!this.score || this.busy) return;
-    const shared = this.score.tokens.slice(0, this.at).reduce((sum, { text }) => sum + text.length, 0);
+    const shared = this.placed.starts[this.at] ?? 0;
     const id = this.branches.length;
     this.branches.push({ id, parent: this.branch, text: this.scored.slice(0, shared) + symbol, shared, symbol });
     const branch = this.branches[id]!;
@@ -77,23 +79,14 @@ class Reading {
     try {
       const text = this.text;
       const score = await inspectScore({ model: session.model, text, alternatives: 10 });
-      [this.score, this.scored] = [score, text];
-      this.at = placeOf(score, at);
+      [this.score, this.scored, this.placed] = [score, text, align(text, score.tokens)];
+      const place = this.placed.starts.findIndex((start) => start >= at);
+      this.at = place < 0 ? Math.max(0, score.tokens.length - 1) : place;
     } catch (error) {
       this.trouble = (error as Error).message;
     }
     this.busy = false;
   }
-}
-
-/** The token that begins at or after character `at`. */
-function placeOf(score: Score, at: number): number {
-  let sum = 0;
-  for (const [i, { text }] of score.tokens.entries()) {
-    if (sum >= at) return i;
-    sum += text.length;
-  }
-  return Math.max(0, score.tokens.length - 1);
 }
 
 export const reading = new Reading();
