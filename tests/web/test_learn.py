@@ -37,7 +37,7 @@ def test_an_unfinished_run_grows_while_one_looks(visit, server):
 def test_units_and_axes_can_be_chosen(visit, server):
     page = visit(server + "#learn")
     page.wait_for_selector(".chart")
-    level = chart(page, "Loss").locator(".level-label").first.inner_text
+    level = chart(page, "Loss").locator(".level-label").first.text_content
     in_bits = level()
     page.get_by_label("nats/char").check()
     assert float(in_bits.split()[-1]) > float(level().split()[-1])

@@ -144,7 +144,7 @@ def test_five_temperatures_stand_side_by_side(visit, server):
     texts = page.locator(".five .made").all_text_contents()
     assert len(set(texts)) == 5
     assert {len(text) for text in texts} == {240}
-    page.get_by_role("button", name="Use the text at 1.0").click()
+    page.get_by_role("button", name="Use this, written at 1.0").click()
     assert text_of(page) == "KING HENRY:\nWhat" + texts[3]
     assert page.get_by_label("Temperature", exact=True).input_value() == "1"
 
@@ -165,7 +165,7 @@ def test_what_is_copied_runs_as_python_and_gives_the_same_text(visit, server):
 
 def test_another_model_can_be_chosen(visit, server):
     page = visit(server + LINK)
-    page.get_by_label("Model").select_option("names")
+    page.get_by_label("Model", exact=True).select_option("names")
     assert "GRU 1 × 128" in page.locator(".masthead").inner_text()
     go_on(page)
     assert re.fullmatch(r"[a-z\n]{60}", text_of(page)[16:])
@@ -174,7 +174,7 @@ def test_another_model_can_be_chosen(visit, server):
 @pytest.mark.parametrize("view", ["#play", "#look"])
 def test_markup_in_a_models_text_stays_text(visit, server, view):
     page = visit(server + view)
-    page.get_by_label("Model").select_option("hostile")
+    page.get_by_label("Model", exact=True).select_option("hostile")
     if view == "#play":
         page.get_by_label("Text. Put the caret").fill('<img src=x onerror="window.pwned=1">')
         go_on(page)

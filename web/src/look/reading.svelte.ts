@@ -80,7 +80,7 @@ class Reading {
       const text = this.text;
       const score = await inspectScore({ model: session.model, text, alternatives: 10 });
       [this.score, this.scored, this.placed] = [score, text, align(text, score.tokens)];
-      const place = this.placed.starts.findIndex((start) => start >= at);
+      const place = this.placed.starts.findIndex((start, i) => start >= at && score.tokens[i]!.bits !== null);
       this.at = place < 0 ? Math.max(0, score.tokens.length - 1) : place;
     } catch (error) {
       this.trouble = (error as Error).message;
