@@ -13,9 +13,7 @@ def test_a_text_is_scored_and_its_worst_spots_are_named(visit, server):
     page = visit(server + "#look")
     read(page, "What say you, my xqlord?")
     assert float(page.locator(".verdict .figure").inner_text()) > 1
-    assert (
-        "xq" in page.locator(".worst code").first.inner_text() or "q" in page.locator(".worst mark").first.inner_text()
-    )
+    assert "xq" in page.locator(".worst code").first.inner_text()
     page.locator(".worst button").first.click()
     assert page.locator(".coloured .here").inner_text() == page.locator(".worst mark").first.inner_text()
 
@@ -37,7 +35,7 @@ def test_colour_by_surprise_probability_or_entropy(visit, server):
     read(page, "What say you, my lord?")
     shades = {}
     for mode in ("Surprise", "Probability", "Entropy"):
-        page.get_by_label(mode).check()
+        page.get_by_role("radio", name=mode).check()
         shades[mode] = [e.get_attribute("class") for e in page.locator(".coloured [data-i]").all()]
     assert len({tuple(shade) for shade in shades.values()}) == 3
 

@@ -66,7 +66,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_only(visit):
         page.get_by_role("button", name="Use this key").click()
         page.get_by_label("API key").fill("secret")
         page.get_by_role("button", name="Use this key").click()
-        page.wait_for_selector("#model option")
+        page.wait_for_selector("#model option", state="attached")
         page.wait_for_selector(".next li")
         assert page.evaluate("() => sessionStorage.getItem('sonho-key')") == "secret"
         assert "secret" not in page.evaluate("() => JSON.stringify(localStorage)")
