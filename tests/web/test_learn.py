@@ -1,5 +1,7 @@
 """Watching a training, in the browser."""
 
+from tests.web.conftest import ROOT
+
 
 def chart(page, title):
     return page.locator("figure.chart", has_text=title).first
@@ -14,6 +16,20 @@ def test_a_run_is_drawn_against_its_baselines(visit, server):
     for title in ("Learning rate", "Speed"):
         assert len(chart(page, title).locator(".line").first.get_attribute("d")) > 200
     assert page.locator("figure.chart", has_text="Gradient norm").count() == 0
+
+
+def test_no_line_of_the_log_is_drawn_twice(visit, server):
+    page = visit(server + "#learn")
+    page.wait_for_selector(".chart")
+    lines = (ROOT / "web" / "mock" / "trainings" / "shakespeare-gru.metrics.jsonl").read_text()
+    page.wait_for_timeout(300)
+    assert chart(page, "Loss").locator("circle.dot").count() == lines.count("validation_loss")
+
+
+def test_the_gradient_norm_is_drawn_where_the_log_has_it(visit, server):
+    page = visit(server + "#learn")
+    page.get_by_label("in-progress").check()
+    page.wait_for_selector("figure.chart:has-text('Gradient norm')")
 
 
 def test_runs_are_laid_over_each_other(visit, server):
