@@ -36,8 +36,12 @@ export function curve(run: Run, name: keyof MetricLine, axis: Axis, factor = 1):
 /** The best validation, in bits per character. */
 export function bestBits(run: Run): number | null {
   const values = run.lines.flatMap(({ validation_loss }) => (typeof validation_loss === "number" ? [validation_loss] : []));
-  return values.length ? (Math.min(...values) * run.tokens_per_char) / NATS_PER_BIT : null;
+  return values.length ? (least(values) * run.tokens_per_char) / NATS_PER_BIT : null;
 }
+
+// Not Math.min(...values): a long log has more values than a call may have arguments.
+export const least = (values: number[]) => values.reduce((a, b) => Math.min(a, b), Infinity);
+export const most = (values: number[]) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 
 /** "7-gram Kneser-Ney" is too long for a margin. */
 export const short = (name: string) => name.replace(/ Kneser-Ney$/, "").replace(/^single /, "");
