@@ -15,7 +15,7 @@ def test_a_text_is_scored_and_its_worst_spots_are_named(visit, server):
     assert float(page.locator(".verdict .figure").inner_text()) > 1
     assert "xq" in page.locator(".worst code").first.inner_text()
     page.locator(".worst button").first.click()
-    assert page.locator(".coloured .here").inner_text() == page.locator(".worst mark").first.inner_text()
+    assert page.locator(".coloured [data-here]").inner_text() == page.locator(".worst mark").first.inner_text()
 
 
 def test_symbols_the_model_does_not_know_are_named_and_struck(visit, server):
@@ -107,10 +107,10 @@ def test_arrows_move_through_the_text_and_enter_goes_to_the_guesses(visit, serve
     page.locator(".coloured [role=group]").focus()
     for key in ("Home", "ArrowRight", "ArrowRight"):
         page.keyboard.press(key)
-    assert page.locator(".coloured .here").get_attribute("data-i") == "2"
+    assert page.locator(".coloured [data-here]").get_attribute("data-i") == "2"
     page.keyboard.press("ArrowDown")
-    assert int(page.locator(".coloured .here").get_attribute("data-i")) > 13
+    assert int(page.locator(".coloured [data-here]").get_attribute("data-i")) > 13
     page.keyboard.press("End")
-    assert page.locator(".coloured .here").inner_text() == "?"
+    assert page.locator(".coloured [data-here]").inner_text() == "?"
     page.keyboard.press("Enter")
     assert page.evaluate("() => document.activeElement.closest('.top-ten') !== null")

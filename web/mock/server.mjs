@@ -232,7 +232,7 @@ const runs = Object.fromEntries(
     },
   ]),
 );
-// This one is still learning: it shows a few more lines whenever somebody looks.
+// This one is still learning: its log grows while somebody looks.
 runs["in-progress"] = {
   ...runs["shakespeare-128"],
   metrics: runs["shakespeare-128"].metrics.map((line) => ({ ...line, gradient_norm: 0.4 + 3 / Math.sqrt(line.step) })),
@@ -252,7 +252,10 @@ function listRuns() {
 function runLines(id, what, after) {
   const run = runs[id];
   if (!run) throw new Refusal(404, `no run ${id}`);
-  if (run.shown && what === "metrics") run.shown = Math.min(run.metrics.length, run.shown + 3);
+  if (run.shown) {
+    run.since ??= Date.now();
+    run.shown = Math.min(run.metrics.length, 20 + 3 * Math.floor((Date.now() - run.since) / 1500));
+  }
   const shown = run.metrics.slice(0, run.shown ?? run.metrics.length);
   const last = shown.at(-1).step;
   const all = what === "metrics" ? shown : run.samples.filter((line) => line.step <= last);
