@@ -30,6 +30,15 @@ def test_symbols_the_model_does_not_know_are_named_and_struck(visit, server):
     assert page.get_by_label("A text to look at").input_value().startswith("To be ☃ o")
 
 
+def test_a_text_without_anything_to_predict_is_no_fault(visit, server):
+    page = visit(server + "#look")
+    for text in ("☃", "a"):
+        page.get_by_label("A text to look at").fill(text)
+        page.get_by_role("button", name="Read it").click()
+        page.wait_for_function("() => document.querySelector('.verdict').textContent.includes('Nothing to score')")
+        page.wait_for_function("t => document.querySelector('.symbols').textContent === t", arg=text)
+
+
 def test_colour_by_surprise_probability_or_entropy(visit, server):
     page = visit(server + "#look")
     read(page, "What say you, my lord?")

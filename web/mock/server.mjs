@@ -160,7 +160,7 @@ function inspectScore(body) {
       top: order.slice(0, body.alternatives ?? 10).map((j) => ({ id: j + 1, text: chain.symbols[j], probability: p[j] })),
     });
   }
-  return { tokens, bits_per_char: bits / Math.max(1, counted), num_chars: counted, unknown: [...unknown] };
+  return { tokens, bits_per_char: counted ? bits / counted : null, num_chars: counted, unknown: [...unknown] };
 }
 
 /** Invented units: one knows quotes, one the place in the line, one the capitals; the others drift. */

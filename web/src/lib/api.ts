@@ -53,7 +53,8 @@ export interface ScoredToken {
 
 export interface Score {
   tokens: ScoredToken[];
-  bits_per_char: number;
+  /** null where there was nothing to predict */
+  bits_per_char: number | null;
   num_chars: number;
   unknown: string[];
 }
