@@ -90,6 +90,17 @@ def test_the_unit_that_follows_a_pattern_comes_first(visit, server):
     page.wait_for_function("() => document.querySelector('.read h3').textContent.includes('layer 1')")
 
 
+def test_what_a_pattern_matches_is_underlined(visit, server):
+    page = visit(server + "#look")
+    read(page, "ab aab ab")
+    page.get_by_label("Unit tape").check()
+    page.get_by_label("Pattern (regular expression)").fill("ab")
+    page.wait_for_selector(".read .marked")
+    assert "".join(page.locator(".read .marked").all_text_contents()) == "ababab"
+    page.get_by_label("Pattern (regular expression)").fill("c")
+    page.wait_for_selector(".read .marked", state="detached")
+
+
 def test_a_pattern_that_is_none_is_told_and_the_page_lives(visit, server):
     page = visit(server + "#look", complain=False)  # the browser itself logs the 400
     page.get_by_label("Unit tape").check()
