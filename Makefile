@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test sanitize check format soak bench docs clean help
+.PHONY: demo test sanitize check format soak bench docs web clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -22,6 +22,7 @@ demo: $(READY)  ## train on tiny-shakespeare for about a minute, compare, genera
 	$(BIN)/python examples/demo.py
 
 test: $(READY)  ## run every test, with coverage
+	tests/set_up.sh
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 sanitize: $(READY)  ## run the native kernels under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -55,6 +56,9 @@ bench: $(READY) $(PEERS)/.ready  ## measure for half an hour; AG_NEWS=titles.csv
 
 docs: $(READY)  ## write docs/reference from --help and the settings
 	$(BIN)/python docs/make_reference.py
+
+web:  ## build the web page into the package (needs node)
+	cd web && npm ci --no-audit --no-fund && npm run check && npm run build
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

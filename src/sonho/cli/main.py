@@ -29,9 +29,12 @@ COMMANDS = {
     "inspect": "Show what is in a model file.",
     "novelty": "Find what a text has copied from the training text.",
     "prepare": "Tokenise a large text into memory-mapped shards.",
+    "report": "Write how a training went as one HTML file.",
 }
 # A budget of minutes counts from here.
 BEGAN = time.perf_counter()
+# Commands whose module has another name.
+MODULES = {"report": "report_page"}
 BAD_USAGE, INTERRUPTED, FAULT, DISK = 2, 130, 70, 74
 
 
@@ -44,7 +47,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"sonho.cli.{cmd_name}")
+        module = importlib.import_module(f"sonho.cli.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command
 

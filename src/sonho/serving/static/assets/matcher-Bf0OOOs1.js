@@ -1,0 +1,1 @@
+(function(){onmessage=({data:e})=>{let t=[];try{for(let n of e.text.matchAll(new RegExp(e.pattern,`g`)))t.push([n.index,n.index+n[0].length])}catch{}postMessage(t)}})();
