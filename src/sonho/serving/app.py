@@ -29,7 +29,7 @@ def build_app(context: Context) -> ASGIApp:
     for routes in (completion_routes, model_routes, session_routes, inspect_routes, run_routes):
         app.include_router(routes.router)
     open_paths = _add_page(app)
-    for kind in (Problem, SonhoError, RequestValidationError, HTTPException, ClientGone):
+    for kind in (Problem, SonhoError, RequestValidationError, HTTPException, ClientGone, Exception):
         app.add_exception_handler(kind, _answer)
     layers: ASGIApp = Limits(app, context.options, context.metrics, open_paths)
     if context.options.allow_origins:

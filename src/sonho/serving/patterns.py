@@ -1,4 +1,4 @@
-"""Where a regular expression matches, found in a process of its own, which is killed when the pattern takes too long."""
+"""Where a regular expression matches: found in a process of its own, which is killed when it takes too long."""
 
 from __future__ import annotations
 
