@@ -22,7 +22,9 @@ LONG = {"model": "slow", "prompt": "abc", "max_tokens": 60_000}
 def raw_request(live, body, path="/v1/completions"):
     """A request on a socket of its own, which can be closed at any moment."""
     content = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    )
     connection = socket.create_connection(("127.0.0.1", live.port))
     connection.sendall(f"{head}\r\n\r\n".encode() + content)
     return connection
@@ -195,7 +197,9 @@ def test_health_is_503_until_the_models_are_there(start, monkeypatch):
     from tests.serving import conftest
 
     listen = conftest.bind
-    monkeypatch.setattr(conftest, "bind", lambda host, _: port.append((found := listen(host, 0)).getsockname()[1]) or found)
+    monkeypatch.setattr(
+        conftest, "bind", lambda host, _: port.append((found := listen(host, 0)).getsockname()[1]) or found
+    )
     releasing.start()
     live = start("letters")
     releasing.join()

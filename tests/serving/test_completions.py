@@ -81,9 +81,7 @@ def test_each_prompt_of_a_list_is_answered_as_if_alone(live):
 def test_prompts_of_ids_are_those_of_text(live):
     ids = live.http.post("/tokenize", json={"model": "letters", "prompt": "cab"}).json()["tokens"]
     options = {"model": "letters", "max_tokens": 20, "seed": 3}
-    texts = {
-        live.client.completions.create(prompt=prompt, **options).choices[0].text for prompt in ("cab", ids, [ids])
-    }
+    texts = {live.client.completions.create(prompt=prompt, **options).choices[0].text for prompt in ("cab", ids, [ids])}
     assert len(texts) == 1
 
 

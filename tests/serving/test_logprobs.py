@@ -34,7 +34,15 @@ def test_the_lists_fit_each_other_and_the_text(live, count):
 
 
 def test_they_are_those_of_the_model_itself(live):
-    body = {"model": "letters", "prompt": "abc", "max_tokens": 300, "seed": 1, "logprobs": 3, "temperature": 0.5, "top_k": 4}
+    body = {
+        "model": "letters",
+        "prompt": "abc",
+        "max_tokens": 300,
+        "seed": 1,
+        "logprobs": 3,
+        "temperature": 0.5,
+        "top_k": 4,
+    }
     choice = live.complete(**body)["choices"][0]
     scores = list(Scorer(FILES["letters"]).tokens("abc" + choice["text"], alternatives=3))[3:]
     nats = [-score.bits * math.log(2) for score in scores]

@@ -34,6 +34,7 @@ HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 MOST_BUCKETS = 10_000
+MOST_HEADER_BYTES = 32_768
 
 
 class Gate:
@@ -61,6 +62,8 @@ class Gate:
             await send(message)
 
         try:
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
+                raise Problem(431, "the headers are too long", code="headers_too_large")
             self._check(header_of(scope, b"host"), header_of(scope, b"origin"))
             await self._app(scope, receive, dressed)
         except Problem as problem:

@@ -16,7 +16,7 @@ MOST_STOP_CHARS = 256
 MOST_BIASES = 1024
 MOST_SCORED_CHARS = 20_000
 MOST_UNIT_CHARS = 5_000
-MOST_SESSION_CHARS = 100_000  # of the text that a session shows; the state remembers more
+MOST_SESSION_TOKENS = 100_000  # of the text that a session shows; the state remembers more
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

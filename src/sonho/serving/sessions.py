@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from sonho.decoding.state import Array, State
-from sonho.serving.options import MOST_SESSION_CHARS
+from sonho.serving.options import MOST_SESSION_TOKENS
 from sonho.serving.problems import Problem
 from sonho.serving.served_model import ServedModel
 
@@ -19,25 +21,30 @@ KEPT_IDS = 64
 
 @dataclass
 class Session:
-    """`stand`: the logits (1, V) of the next draw, and the state. `text` shows the end of what was read."""
+    """`stand`: the logits (1, V) of the next draw, and the state. `ids` are the last that were read."""
 
     id: str
     model: ServedModel
     stand: tuple[Array, State]
     num_tokens: int
-    text: str
-    recent_ids: tuple[int, ...]
+    ids: Array
     busy: bool = False
     used: float = field(default_factory=time.monotonic)
 
+    @property
+    def recent_ids(self) -> tuple[int, ...]:
+        """As many as the penalties may look back at."""
+        return tuple(self.ids[-KEPT_IDS:].tolist())
+
     def shown(self) -> dict[str, Any]:
-        return {"id": self.id, "model": self.model.name, "num_tokens": self.num_tokens, "text": self.text}
+        text = self.model.tokenizer.decode(self.ids)
+        return {"id": self.id, "model": self.model.name, "num_tokens": self.num_tokens, "text": text}
 
     def advance(self, ids: Sequence[int], stand: tuple[Array, State]) -> None:
         """Go on to where the model stands after `ids`."""
         self.stand, self.num_tokens, self.used = stand, self.num_tokens + len(ids), time.monotonic()
-        self.text = (self.text + self.model.tokenizer.decode(list(ids)))[-MOST_SESSION_CHARS:]
-        self.recent_ids = (*self.recent_ids, *ids)[-KEPT_IDS:]
+        # Ids and not text: a character may be cut between two completions.
+        self.ids = np.concatenate([self.ids, np.array(ids, self.ids.dtype)])[-MOST_SESSION_TOKENS:]
 
 
 class Sessions:
@@ -73,7 +80,7 @@ class Sessions:
     def add(self, model: ServedModel, stand: tuple[Array, State], ids: Sequence[int]) -> Session:
         """Keep where `model` stands after `ids`. Raises Problem."""
         self.check_room()
-        session = Session(secrets.token_urlsafe(12), model, stand, 0, "", ())
+        session = Session(secrets.token_urlsafe(12), model, stand, 0, np.empty(0, model.tokenizer.dtype))
         session.advance(ids, stand)
         self._sessions[session.id] = session
         return session
