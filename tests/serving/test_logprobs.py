@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from sonho.decoding.settings import Settings
 from sonho.decoding.sampler import Source
+from sonho.decoding.settings import Settings
 from sonho.evaluation.score import Scorer
 from sonho.serving.completion import Completion
 from sonho.serving.handle import Handle

@@ -1,5 +1,6 @@
 """Who may ask what, how large and how slow a request may be, and what is never told."""
 
+import contextlib
 import http.client
 import json
 import random
@@ -63,8 +64,13 @@ def test_the_answer_to_a_wrong_key_has_openais_shape_and_does_not_repeat_it(lock
     assert "hunter2" not in reply.text + "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[::2]",
-                                  "", "localhost:80:80", "localhost/", "a@localhost", "[::1", "0.0.0.0"])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[::2]", "",
+        "localhost:80:80", "localhost/", "a@localhost", "[::1", "0.0.0.0",
+    ],
+)  # fmt: skip
 def test_a_foreign_host_is_refused(live, host):
     reply = live.http.get("/health", headers={"Host": host})
     assert reply.status_code in (400, 403), reply.text
@@ -134,7 +140,8 @@ def send(live, data, wait=3.0):
     return received, time.perf_counter() - began
 
 
-HEAD = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+PLAIN_HEAD = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+HEAD = f"{PLAIN_HEAD}Authorization: Bearer {KEY}\r\n"
 
 
 @pytest.mark.parametrize("length", [str(2**30), str(2**20 + 1), "9" * 400])
@@ -167,8 +174,8 @@ def test_headers_that_trickle_in_are_cut(locked):
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert connection.recv(65536)
         began = time.perf_counter()
-        with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe
-            for _ in range(100):
+        with contextlib.suppress(OSError):  # reset, or a broken pipe
+            while time.perf_counter() - began < 5:
                 connection.sendall(b"G")
                 time.sleep(0.05)
         assert time.perf_counter() - began < 2
@@ -186,8 +193,7 @@ def test_a_client_that_does_not_read_is_cut(start):
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", live.port))
-    head = HEAD.replace(f"Authorization: Bearer {KEY}\r\n", "")
-    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    connection.sendall(f"{PLAIN_HEAD}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     deadline = time.perf_counter() + 10
     while not live.metric("disconnects_total"):
         assert time.perf_counter() < deadline

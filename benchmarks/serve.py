@@ -1,0 +1,117 @@
+"""`sonho serve` under 64 streams, beside the bare batched decode of the same texts in the same process state.
+
+The server is a process of its own, the clients are another: on a machine with two cores all three share them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from common import machine, save
+from light import random_model
+from sonho.decoding import load
+from sonho.storage.model_file import save_model_file
+
+STREAMS, TOKENS, ROUNDS = 64, 2000, 3
+
+
+def bare(path: Path) -> float:
+    """Characters a second of the library's own batch."""
+    model, best = load(path), 0.0
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        texts = model.generate_batch(
+            ["A"] * STREAMS, seeds=range(STREAMS), max_tokens=TOKENS, echo=False, temperature=1.0
+        )
+        best = max(best, sum(len(text.text) for text in texts) / (time.perf_counter() - began))
+    return best
+
+
+async def one(http: httpx.AsyncClient, seed: int) -> tuple[int, float, list[float]]:
+    """Characters, seconds to the first of them, and the gaps between chunks."""
+    body = {"prompt": "A", "max_tokens": TOKENS, "seed": seed, "stream": True}
+    began = last = time.perf_counter()
+    first, gaps, chars = 0.0, [], 0
+    async with http.stream("POST", "/v1/completions", json=body) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("data: {"):
+                now = time.perf_counter()
+                first, gaps = (first or now - began), ([*gaps, now - last] if first else gaps)
+                last = now
+                chars += len(json.loads(line[6:])["choices"][0]["text"])
+    return chars, first, gaps
+
+
+async def crowd(url: str) -> dict[str, float]:
+    async with httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_connections=STREAMS)) as http:
+        await one(http, 0)
+        speeds, firsts, gaps = [], [], []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            results = await asyncio.gather(*(one(http, seed) for seed in range(STREAMS)))
+            speeds.append(sum(chars for chars, _, _ in results) / (time.perf_counter() - began))
+            firsts += [first for _, first, _ in results]
+            gaps += [gap for _, _, some in results for gap in some]
+        alone = [await one(http, seed) for seed in range(20)]
+    return {
+        "characters/s": max(speeds),
+        "first text, median ms": 1000 * statistics.median(firsts),
+        "first text, p99 ms": 1000 * statistics.quantiles(firsts, n=100)[98],
+        "between chunks, p99 ms": 1000 * statistics.quantiles(gaps, n=100)[98],
+        "first text alone, median ms": 1000 * statistics.median(first for _, first, _ in alone),
+    }
+
+
+def measure(cell: str, hidden_size: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save_model_file(path, random_model(cell, hidden_size))
+        reference = bare(path)
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "sonho", "serve", str(path), "--port", "0"]
+        server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            assert server.stderr is not None
+            found = re.search(r"http://\S+", server.stderr.readline())
+            assert found
+            started = time.perf_counter() - began
+            served = asyncio.run(crowd(found[0]))
+        finally:
+            server.terminate()
+            server.wait()
+    share = served["characters/s"] / reference
+    rounded = {name: round(value, 1) for name, value in served.items()}
+    return {
+        "bare characters/s": round(reference),
+        **rounded,
+        "share of bare": round(share, 3),
+        "start, s": round(started, 2),
+    }
+
+
+def main() -> None:
+    began = machine()
+    results = {
+        f"{cell} {size}, {STREAMS} streams of {TOKENS}": measure(cell, size)
+        for cell, size in (("lstm", 256), ("lstm", 512))
+    }
+    for name, values in results.items():
+        print(name)
+        for label, value in values.items():
+            print(f"  {label:32} {value:,}")
+    print(save("serve", results, began))
+
+
+if __name__ == "__main__":
+    main()
