@@ -68,7 +68,7 @@ class NativeBatch:
         self._state = stack_rows([self._state, *states])
 
     def draw(self, count: int) -> Drawn:
-        temperatures = np.array([[row.settings.temperature_at(0)] * count for row in self.rows], np.float64)
+        temperatures = np.repeat([[row.settings.temperature_at(0)] for row in self.rows], count, axis=1)  # (N, count)
         logits, state = self._logits, self._state
         tokens, drawn, failures, self._logits, self._state = self._stepper.network.draw(
             state, logits, self._samplers, temperatures, None

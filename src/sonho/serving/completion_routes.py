@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -19,7 +19,7 @@ from sonho.serving.problems import Problem
 from sonho.serving.replies import AsciiJSON, Reply, make_choice, make_usage
 from sonho.serving.schemas import CompletionRequest
 from sonho.serving.sessions import Session
-from sonho.serving.streaming import EventStream, next_event, unless_gone
+from sonho.serving.streaming import EventStream, unless_gone
 from sonho.serving.text_row import Growth
 
 router = APIRouter()
@@ -60,6 +60,9 @@ class Answer:
         self._first = True
         self._drawn = 0
         self._session_ids: list[int] = list(plan.prompts[0])
+        self._left = len(plan.prompts) * (1 + (plan.rows if plan.max_tokens else 0))
+        self._read: dict[int, list[TokenLogprob]] = {}  # prompt -> log-probabilities of its tokens
+        self._begun: set[tuple[int, int]] = set()  # texts of which something was streamed
 
     @classmethod
     async def begin(cls, context: Context, body: CompletionRequest, session: Session | None) -> Answer:
@@ -84,13 +87,13 @@ class Answer:
         self.context.metrics.request_seconds.observe(time.perf_counter() - self._began)
 
     async def whole(self) -> dict[str, Any]:
-        plan, read = self.plan, dict[int, PromptRead]()
+        plan = self.plan
         rows: list[list[Growth]] = [[] for _ in plan.prompts]
-        async for event in self._events():
-            if isinstance(event, PromptRead):
-                read[event.prompt] = event
-            else:
-                rows[event.prompt].append(event)
+        while self._left:
+            for event in await self.handle.collect():
+                self._take(event)
+                if isinstance(event, Growth):
+                    rows[event.prompt].append(event)
         choices = []
         for number, grown in enumerate(rows):
             if not plan.max_tokens:
@@ -98,53 +101,47 @@ class Answer:
             if plan.rows > plan.choices:
                 grown.sort(key=lambda growth: -growth.mean_logprob)
             chosen = sorted(grown[: plan.choices], key=lambda growth: growth.row)
-            for rank, growth in enumerate(chosen):
-                choices.append(self._choice(number, rank, growth, read[number].logprobs, begins=True))
+            choices += [self._choice(number, rank, growth, begins=True) for rank, growth in enumerate(chosen)]
         return self._reply.whole(choices, make_usage(plan.prompt_tokens, self._drawn))
 
     def stream(self) -> EventStream:
         return EventStream(
-            self._chunks(),
+            self.handle,
+            self._messages,
             ping_seconds=self.context.options.ping_seconds,
             on_gone=self.context.gone(self.handle),
             on_end=self.end,
             headers=self.plan.headers(),
         )
 
-    async def _chunks(self) -> AsyncIterator[dict[str, Any]]:
-        plan, read, begun = self.plan, dict[int, PromptRead](), set[tuple[int, int]]()
-        async for event in self._events():
-            if isinstance(event, PromptRead):
-                read[event.prompt] = event
-                if plan.max_tokens and not self.body.echo:
-                    continue
-                reason: Any = None if plan.max_tokens else "length"
-                for row in range(plan.rows):  # the prompt is shown as soon as it is read
-                    begun.add((event.prompt, row))
-                    growth = Growth(event.prompt, row, finish_reason=reason)
-                    yield self._reply.chunk(self._choice(event.prompt, row, growth, event.logprobs, begins=True))
-            else:
-                begins = (event.prompt, event.row) not in begun
-                begun.add((event.prompt, event.row))
-                known = read[event.prompt].logprobs
-                yield self._reply.chunk(self._choice(event.prompt, event.row, event, known, begins=begins))
-        if self._wants_usage:
-            yield self._reply.last(make_usage(plan.prompt_tokens, self._drawn))
-
-    async def _events(self) -> AsyncIterator[PromptRead | Growth]:
-        """Everything until all texts have ended. Raises what the engine posted as an error."""
+    def _messages(self, event: PromptRead | Growth) -> Iterator[dict[str, Any] | None]:
+        """What is streamed for an event, None after the last."""
+        self._take(event)
         plan = self.plan
-        left = len(plan.prompts) * (1 + (plan.rows if plan.max_tokens else 0))
-        while left:
-            event: PromptRead | Growth = await next_event(self.handle)
-            if isinstance(event, PromptRead):
-                left -= 1
-                if self.session is not None and not plan.max_tokens and plan.tasks[0].stand is not None:
-                    self.session.advance(self._session_ids, plan.tasks[0].stand)
-            else:
-                left -= event.finish_reason is not None
-                self._note(event)
-            yield event
+        if isinstance(event, Growth):
+            begins = (event.prompt, event.row) not in self._begun
+            self._begun.add((event.prompt, event.row))
+            yield self._reply.chunk(self._choice(event.prompt, event.row, event, begins=begins))
+        elif self.body.echo or not plan.max_tokens:  # the prompt is shown as soon as it is read
+            for row in range(plan.rows):
+                self._begun.add((event.prompt, row))
+                growth = Growth(event.prompt, row, finish_reason=None if plan.max_tokens else "length")
+                yield self._reply.chunk(self._choice(event.prompt, row, growth, begins=True))
+        if not self._left:
+            if self._wants_usage:
+                yield self._reply.last(make_usage(plan.prompt_tokens, self._drawn))
+            yield None
+
+    def _take(self, event: PromptRead | Growth) -> None:
+        """Note an event of the engine; `_left` is how many prompts and texts have not ended yet."""
+        if isinstance(event, PromptRead):
+            self._left -= 1
+            self._read[event.prompt] = event.logprobs
+            if self.session is not None and not self.plan.max_tokens and self.plan.tasks[0].stand is not None:
+                self.session.advance(self._session_ids, self.plan.tasks[0].stand)
+        else:
+            self._left -= event.finish_reason is not None
+            self._note(event)
 
     def _note(self, growth: Growth) -> None:
         now = time.perf_counter()
@@ -160,15 +157,13 @@ class Answer:
             if growth.stand is not None:
                 self.session.advance(self._session_ids, growth.stand)
 
-    def _choice(
-        self, prompt: int, rank: int, growth: Growth, read: Sequence[TokenLogprob], *, begins: bool
-    ) -> dict[str, Any]:
+    def _choice(self, prompt: int, rank: int, growth: Growth, *, begins: bool) -> dict[str, Any]:
         """`begins`: the text of the prompt, where it is echoed, stands in front."""
         body, shown = self.body, self.plan.shown[prompt]
         logprobs = None
         if body.logprobs is not None:
             entries = [_moved(entry, len(shown)) for entry in growth.logprobs]
-            logprobs = as_openai([*read, *entries] if begins else entries)
+            logprobs = as_openai([*self._read[prompt], *entries] if begins else entries)
         ids = token_ids(body.return_token_ids, growth.token_ids, self.plan.prompts[prompt] if begins else None)
         text = shown + growth.text if begins else growth.text
         return make_choice(prompt * self.plan.choices + rank, text, growth.finish_reason, logprobs, ids)

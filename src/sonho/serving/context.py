@@ -17,7 +17,7 @@ from sonho.serving.pace import Pace
 from sonho.serving.problems import Problem, loading
 from sonho.serving.served_model import ServedModel
 from sonho.serving.sessions import Sessions
-from sonho.serving.streaming import next_event, unless_gone
+from sonho.serving.streaming import unless_gone
 
 T = TypeVar("T")
 
@@ -62,7 +62,8 @@ class Context:
         self.engine.submit([Errand(handle, model, work)])
 
         async def wait() -> Any:
-            return cast(Result, await next_event(handle)).value
+            (result,) = await handle.collect()
+            return cast(Result, result).value
 
         return await unless_gone(request.receive, wait(), self.gone(handle))
 

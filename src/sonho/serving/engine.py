@@ -191,4 +191,4 @@ class Engine:
 
 def _deliver(events: Sequence[tuple[Handle, Any]]) -> None:
     for handle, event in events:
-        handle.events.put_nowait(event)
+        handle.deliver(event)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Handle:
-    """The engine posts from its thread, `flush` puts what was posted where the event loop awaits it.
+    """The engine posts from its thread, `deliver` puts what was posted where the event loop awaits it.
 
     `streaming`: growth is wanted as it comes, not only at the end.
     """
@@ -17,7 +17,8 @@ class Handle:
         self.streaming = streaming
         self.cancelled = False  # set by the event loop, read by the engine: its work is dropped
         self.failed = False  # set by the engine: an error was posted, and nothing follows it
-        self.events: asyncio.Queue[Any] = asyncio.Queue()
+        self._arrived: list[Any] = []
+        self._waiter: asyncio.Future[None] | None = None
         self._notify: Callable[[Handle, Any], None] = lambda handle, event: None
 
     def connect(self, notify: Callable[[Handle, Any], None]) -> None:
@@ -29,6 +30,27 @@ class Handle:
             return
         self.failed = isinstance(event, BaseException)
         self._notify(self, event)
+
+    def deliver(self, event: Any) -> None:
+        """In the event loop: an event has come."""
+        self._arrived.append(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def collect(self, timeout: float | None = None) -> list[Any]:
+        """Everything that has come, at least one event. Raises TimeoutError, or what was posted as an error.
+
+        All at once and not one by one: under load that is what the event loop has time for.
+        """
+        if not self._arrived:
+            self._waiter = asyncio.get_running_loop().create_future()
+            async with asyncio.timeout(timeout):
+                await self._waiter
+        if isinstance(self._arrived[0], BaseException):
+            raise self._arrived[0]
+        error = [event for event in self._arrived[-1:] if isinstance(event, BaseException)]  # nothing follows one
+        events, self._arrived = self._arrived[: len(self._arrived) - len(error)], error
+        return events
 
     def cancel(self) -> None:
         self.cancelled = True

@@ -18,7 +18,7 @@ from sonho.serving.served_model import ServedModel
 from sonho.serving.text_row import TextRow
 
 # A draw takes about so long: a text that joins, leaves or is called off waits for its end.
-DRAW_SECONDS = 0.03
+DRAW_SECONDS = 0.04
 FEED_SECONDS = 0.01
 MOST_TOKENS_A_DRAW = 512
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.responses import Response
@@ -23,14 +23,6 @@ DONE = b"data: [DONE]\n\n"
 
 class ClientGone(Exception):
     """Nobody is left to answer."""
-
-
-async def next_event(handle: Handle) -> Any:
-    """The next event of the engine. Raises what it posted as an error."""
-    event = await handle.events.get()
-    if isinstance(event, BaseException):
-        raise event
-    return event
 
 
 async def unless_gone(receive: Receive, work: Any, on_gone: Callable[[], None]) -> Any:
@@ -54,25 +46,26 @@ async def until_gone(receive: Receive) -> None:
 
 
 class EventStream(Response):
-    """Sends each of `messages` as an event, and a comment when there is nothing to send for a while.
+    """Sends what `messages` makes of the events of `handle`, and a comment when there is nothing to send for a while.
 
-    An error becomes the last event, so that no stream ends without a reason.
+    `messages` gives None after the last. An error becomes the last event, so that no stream ends without a reason.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        messages: AsyncIterator[Any],
+        handle: Handle,
+        messages: Callable[[Any], Iterator[Any]],
         *,
         ping_seconds: float,
         on_gone: Callable[[], None],
-        on_end: Callable[[], None] = lambda: None,
-        headers: dict[str, str] | None = None,
+        on_end: Callable[[], None],
+        headers: dict[str, str],
     ) -> None:
-        super().__init__(headers={**(headers or {}), "cache-control": "no-cache", "x-accel-buffering": "no"})
+        super().__init__(headers={**headers, "cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._messages, self._ping_seconds = messages, ping_seconds
+        self._handle, self._messages, self._ping_seconds = handle, messages, ping_seconds
         self._on_gone, self._on_end = on_gone, on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,28 +77,24 @@ class EventStream(Response):
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        try:
-            async for event in self._events():
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-        except Exception as error:
-            event = b"data: " + dumps(as_problem(error).body()) + b"\n\n"
-            await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": DONE, "more_body": False})
+        more = True
+        while more:
+            body, more = await self._next()
+            await send({"type": "http.response.body", "body": body, "more_body": more})
 
-    async def _events(self) -> AsyncIterator[bytes]:
-        messages = aiter(self._messages)
-        pending = asyncio.ensure_future(anext(messages))
+    async def _next(self) -> tuple[bytes, bool]:
+        """Everything that can be sent now, and whether more comes."""
+        sent: list[bytes] = []
         try:
-            while True:
-                done, _ = await asyncio.wait({pending}, timeout=self._ping_seconds)
-                if not done:
-                    yield PING
-                    continue
-                try:
-                    message = pending.result()
-                except StopAsyncIteration:
-                    return
-                yield b"data: " + dumps(message) + b"\n\n"
-                pending = asyncio.ensure_future(anext(messages))
-        finally:
-            pending.cancel()
+            for event in await self._handle.collect(self._ping_seconds):
+                for message in self._messages(event):
+                    sent.append(DONE if message is None else event_of(message))
+        except TimeoutError:
+            return PING, True
+        except Exception as error:
+            sent += [event_of(as_problem(error).body()), DONE]
+        return b"".join(sent), not (sent and sent[-1] is DONE)
+
+
+def event_of(message: Any) -> bytes:
+    return b"data: " + dumps(message) + b"\n\n"
