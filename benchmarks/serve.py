@@ -6,6 +6,7 @@ The server is a process of its own, the clients are another: on a machine with t
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import statistics
@@ -15,8 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from common import machine, save
 from light import random_model
@@ -38,32 +37,37 @@ def bare(path: Path) -> float:
     return best
 
 
-async def one(http: httpx.AsyncClient, seed: int) -> tuple[int, float, list[float]]:
-    """Characters, seconds to the first of them, and the gaps between chunks."""
-    body = {"prompt": "A", "max_tokens": TOKENS, "seed": seed, "stream": True}
-    began = last = time.perf_counter()
-    first, gaps, chars = 0.0, [], 0
-    async with http.stream("POST", "/v1/completions", json=body) as response:
-        async for line in response.aiter_lines():
-            if line.startswith("data: {"):
-                now = time.perf_counter()
-                first, gaps = (first or now - began), ([*gaps, now - last] if first else gaps)
-                last = now
-                chars += len(json.loads(line[6:])["choices"][0]["text"])
-    return chars, first, gaps
+async def one(port: int, seed: int) -> tuple[int, float, list[float]]:
+    """Characters, seconds to the first of them, and the gaps between chunks.
+
+    A socket and no library, and parsing at the end: a client of Python's costs more than the server.
+    """
+    body = json.dumps({"prompt": "A", "max_tokens": TOKENS, "seed": seed, "stream": True}).encode()
+    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    began = time.perf_counter()
+    writer.write(f"{head}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+    pieces, times = [], []
+    while piece := await reader.read(65536):
+        pieces.append(piece)
+        if b"data: {" in piece:
+            times.append(time.perf_counter())
+    writer.close()
+    events = re.findall(rb"data: ({.*})", b"".join(pieces))
+    chars = sum(len(json.loads(event)["choices"][0]["text"]) for event in events)
+    return chars, times[0] - began, [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
-async def crowd(url: str) -> dict[str, float]:
-    async with httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_connections=STREAMS)) as http:
-        await one(http, 0)
-        speeds, firsts, gaps = [], [], []
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            results = await asyncio.gather(*(one(http, seed) for seed in range(STREAMS)))
-            speeds.append(sum(chars for chars, _, _ in results) / (time.perf_counter() - began))
-            firsts += [first for _, first, _ in results]
-            gaps += [gap for _, _, some in results for gap in some]
-        alone = [await one(http, seed) for seed in range(20)]
+async def crowd(port: int) -> dict[str, float]:
+    await one(port, 0)
+    speeds, firsts, gaps = [], [], []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        results = await asyncio.gather(*(one(port, seed) for seed in range(STREAMS)))
+        speeds.append(sum(chars for chars, _, _ in results) / (time.perf_counter() - began))
+        firsts += [first for _, first, _ in results]
+        gaps += [gap for _, _, some in results for gap in some]
+    alone = [await one(port, seed) for seed in range(20)]
     return {
         "characters/s": max(speeds),
         "first text, median ms": 1000 * statistics.median(firsts),
@@ -83,10 +87,10 @@ def measure(cell: str, hidden_size: int) -> dict[str, Any]:
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         try:
             assert server.stderr is not None
-            found = re.search(r"http://\S+", server.stderr.readline())
+            found = re.search(r":(\d+)\s*$", server.stderr.readline())
             assert found
             started = time.perf_counter() - began
-            served = asyncio.run(crowd(found[0]))
+            served = asyncio.run(crowd(int(found[1])))
         finally:
             server.terminate()
             server.wait()
