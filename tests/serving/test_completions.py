@@ -267,3 +267,14 @@ def test_the_metrics_count(live):
         "inter_token_seconds_bucket", "batch_size_bucket", "build_info", "model_info",
     ):  # fmt: skip
         assert f"sonho_{name}" in text
+
+
+def test_a_stream_that_waits_sends_comments(start):
+    live = start("slow", batch_size=1, ping_seconds=0.05)
+    body = {"prompt": "abc", "max_tokens": 3000, "stream": True}
+    with live.http.stream("POST", "/v1/completions", json=body) as first:
+        lines = first.iter_lines()
+        assert next(line for line in lines if line).startswith("data: ")
+        waiting = live.http.post("/v1/completions", json={**body, "max_tokens": 2})
+    assert waiting.text.startswith(": ping\n\n")
+    assert waiting.text.endswith("data: [DONE]\n\n")
