@@ -34,8 +34,6 @@ async def inspect_score(request: Request, body: ScoreRequest) -> Response:
 async def inspect_units(request: Request, body: UnitsRequest) -> Response:
     context = context_of(request)
     model = context.model(body.model)
-    if body.sort == "correlation" and body.pattern is None:
-        raise bad_request("sorting by correlation needs a pattern", "sort")
     if model.file.model.cell == "ngram":
         raise bad_request("an n-gram model has no hidden units to show", "model")
     ids = model.tokenizer.encode(body.text).astype(np.int64)

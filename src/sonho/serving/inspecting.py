@@ -86,9 +86,8 @@ def unit_values(
     values = np.concatenate(pieces)[len(fed) - len(ids) :].astype(np.float64)  # (T, U)
     variance = values.var(axis=0)
     correlation = None if spans is None else correlations(values, _marks(model, ids, spans))
-    key = {"index": np.arange(len(variance)), "variance": -variance}.get(request.sort)
-    if key is None:
-        assert correlation is not None  # the route asks for a pattern
+    key = np.arange(len(variance)) if request.sort == "index" else -variance
+    if request.sort == "correlation" and correlation is not None:  # without a pattern, by variance
         key = -np.abs(np.nan_to_num(correlation))
     chosen = np.argsort(key, kind="stable")[: request.limit].tolist()
     return {
