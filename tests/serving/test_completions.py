@@ -109,6 +109,27 @@ def test_no_chunk_shows_part_of_a_stop_string_or_half_a_character(live, name):
     assert shown == text[: text.index(stop)]
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_bytes_become_whole_characters_whatever_the_chunks(live, stream):
+    """Only the two bytes of é can be drawn, in any order: what is no character is U+FFFD, never half of one."""
+    tokenizer = FILES["bytes"].tokenizer
+    first, second = tokenizer.encode("é").tolist()
+    body = {"model": "bytes", "prompt": "a", "max_tokens": 4000, "seed": 1, "temperature": 2, "return_token_ids": True}
+    body["logit_bias"] = {str(first): 100, str(second): 100}
+    if stream:
+        raw = live.http.post("/v1/completions", json={**body, "stream": True}).text
+        chunks = [json.loads(line[6:])["choices"][0] for line in raw.splitlines() if line.startswith("data: {")]
+        text = "".join(chunk["text"] for chunk in chunks)
+        ids = [id for chunk in chunks for id in chunk["token_ids"]]
+        assert len(chunks) > 3
+    else:
+        choice = live.complete(**body)["choices"][0]
+        text, ids = choice["text"], choice["token_ids"]
+    assert len(ids) == 4000
+    assert text == tokenizer.decode(ids)
+    assert "é" in text
+
+
 def test_best_of_answers_the_likeliest(live):
     options = {"model": "letters", "prompt": "ab", "max_tokens": 12, "seed": 9}
     drawn = live.client.completions.create(**options, n=6, logprobs=0).choices

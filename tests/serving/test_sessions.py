@@ -30,6 +30,13 @@ def test_a_session_goes_on_as_the_text_itself_would(live, name):
         assert shown["num_tokens"] == 47
 
 
+def test_penalties_see_what_the_session_has_read(live):
+    session = make(live, model="letters", text="abcdefg hijklm")["id"]
+    options = {"seed": 3, "max_tokens": 60, "presence_penalty": 2, "repetition_penalty": 2}
+    expected = live.complete(prompt="abcdefg hijklmno", **options)["choices"][0]["text"]
+    assert live.complete(prompt="no", session=session, **options)["choices"][0]["text"] == expected
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_it_stands_where_the_completion_ended_also_after_a_stop(live, stream):
     """The state after a stop in the midst of a chunk is that of the tokens that count."""
