@@ -31,9 +31,8 @@ def bare(path: Path) -> tuple[float, float]:
     model, best, best_processor = load(path), 0.0, 0.0
     for _ in range(ROUNDS):
         began, processor = time.perf_counter(), time.process_time()
-        texts = model.generate_batch(
-            ["A"] * STREAMS, seeds=range(STREAMS), max_tokens=TOKENS, echo=False, temperature=1.0
-        )
+        prompts = ["A"] * STREAMS
+        texts = model.generate_batch(prompts, seeds=range(STREAMS), max_tokens=TOKENS, echo=False, temperature=1.0)
         chars = sum(len(text.text) for text in texts)
         best = max(best, chars / (time.perf_counter() - began))
         best_processor = max(best_processor, chars / (time.process_time() - processor))

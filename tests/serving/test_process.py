@@ -72,7 +72,7 @@ class Reader(threading.Thread):
 
 def test_a_signal_drains_what_runs_and_refuses_what_comes(models):
     with process(str(models / "slow.safetensors")) as (server, url):
-        tokens = 9000
+        tokens = 4000
         readers = [Reader(url, tokens) for _ in range(3)]
         server.send_signal(signal.SIGTERM)
         time.sleep(0.3)

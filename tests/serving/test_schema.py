@@ -6,7 +6,7 @@ from hypothesis.errors import Unsatisfiable
 
 schemathesis = pytest.importorskip("schemathesis")
 
-EXAMPLES = 5
+EXAMPLES = 4
 
 
 def test_every_operation_answers_generated_requests_without_a_fault(start):
