@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from common import machine, save
 from light import random_model
@@ -88,7 +87,7 @@ async def crowd(port: int, process_id: int) -> dict[str, float]:
     }
 
 
-def measure(cell: str, hidden_size: int) -> dict[str, Any]:
+def measure(cell: str, hidden_size: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         save_model_file(path, random_model(cell, hidden_size))
@@ -116,14 +115,12 @@ def measure(cell: str, hidden_size: int) -> dict[str, Any]:
 
 def main() -> None:
     began = machine()
-    results = {
-        f"{cell} {size}, {STREAMS} streams of {TOKENS}": measure(cell, size)
-        for cell, size in (("lstm", 256), ("lstm", 512))
-    }
-    for name, values in results.items():
-        print(name)
-        for label, value in values.items():
-            print(f"  {label:32} {value:,}")
+    results: dict[str, float] = {}
+    for cell, size in (("lstm", 256), ("lstm", 512)):
+        measured = measure(cell, size)
+        results |= {f"{cell} {size}, {STREAMS} streams: {label}": value for label, value in measured.items()}
+    for name, value in results.items():
+        print(f"{name:72} {value:,}")
     print(save("serve", results, began))
 
 
