@@ -225,6 +225,9 @@ def test_the_asynchronous_client_streams_several_at_once(live):
         ({"logit_bias": {"99999": 1}}, "logit_bias"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"seed": 2**63}, "seed"),
+        ({"n": 128, "max_tokens": 65_536}, "max_tokens"),
+        ({"n": 4, "max_tokens": 65_536, "logprobs": 0}, "logprobs"),
+        ({"prompt": "a" * 100_001, "max_tokens": 0, "logprobs": 0, "echo": True}, "logprobs"),
     ],
 )
 def test_what_cannot_be_is_a_bad_request_that_names_the_field(live, body, param):

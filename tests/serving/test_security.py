@@ -189,7 +189,7 @@ def test_a_body_that_trickles_in_is_cut(locked):
 
 def test_a_client_that_does_not_read_is_cut(start):
     live = start("letters", write_seconds=0.3)
-    body = json.dumps({"prompt": "a", "max_tokens": 65536, "n": 64, "stream": True, "logprobs": 5}).encode()
+    body = json.dumps({"prompt": "a", "max_tokens": 65536, "n": 64, "stream": True, "return_token_ids": True}).encode()
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", live.port))

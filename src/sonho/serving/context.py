@@ -14,6 +14,7 @@ from sonho.serving.handle import Handle
 from sonho.serving.metrics import Metrics
 from sonho.serving.options import ServeOptions
 from sonho.serving.pace import Pace
+from sonho.serving.patterns import AT_ONCE
 from sonho.serving.problems import Problem, loading
 from sonho.serving.served_model import ServedModel
 from sonho.serving.sessions import Sessions
@@ -28,6 +29,7 @@ class Context:
     def __init__(self, options: ServeOptions) -> None:
         self.options = options
         self.metrics = Metrics()
+        self.pattern_turns = asyncio.Semaphore(AT_ONCE)
         self.engine = Engine(batch_size=options.batch_size, queue_size=options.queue_size, metrics=self.metrics)
         self.sessions = Sessions(options.max_sessions, options.session_seconds)
         self.metrics.watch(lambda: self.engine.running, lambda: self.engine.reserved, lambda: self.engine.ready)

@@ -39,5 +39,6 @@ async def inspect_units(request: Request, body: UnitsRequest) -> Response:
     ids = model.tokenizer.encode(body.text).astype(np.int64)
     if not len(ids):
         raise bad_request("text has no symbol that the model knows", "text")
-    spans = None if body.pattern is None else await find_spans(body.pattern, model.tokenizer.decode(ids))
+    text = model.tokenizer.decode(ids)
+    spans = None if body.pattern is None else await find_spans(body.pattern, text, context.pattern_turns)
     return AsciiJSON(await context.run(request, model, lambda pace: unit_values(model, body, ids, spans, pace)))

@@ -10,7 +10,7 @@ import sys
 from sonho.serving.problems import bad_request
 
 SECONDS = 2.0
-AT_ONCE = 2
+AT_ONCE = 2  # processes
 
 _SEARCH = """
 import json, re, sys
@@ -23,12 +23,13 @@ else:
     print(json.dumps({"spans": spans}))
 """
 
-_running = asyncio.Semaphore(AT_ONCE)
 
+async def find_spans(pattern: str, text: str, turns: asyncio.Semaphore) -> list[tuple[int, int]]:
+    """The beginnings and ends of the matches. Raises Problem for a pattern that is none, or takes too long.
 
-async def find_spans(pattern: str, text: str) -> list[tuple[int, int]]:
-    """The beginnings and ends of the matches. Raises Problem for a pattern that is none, or takes too long."""
-    async with _running:
+    `turns` bounds how many are looked for at once.
+    """
+    async with turns:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", "-c", _SEARCH,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,

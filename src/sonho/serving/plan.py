@@ -11,7 +11,7 @@ import numpy as np
 
 from sonho.serving.completion import Completion
 from sonho.serving.handle import Handle
-from sonho.serving.options import MOST_STOPS
+from sonho.serving.options import MOST_REQUEST_TOKENS, MOST_STOPS, MOST_TOLD_TOKENS
 from sonho.serving.problems import Problem, bad_request
 from sonho.serving.sampling import DEFAULT_MAX_TOKENS, make_settings
 from sonho.serving.schemas import CompletionRequest, Prompt, prompts_of
@@ -52,6 +52,7 @@ def make_plan(request: CompletionRequest, model: ServedModel, handle: Handle, se
     settings, bias = make_settings(request, model, max_tokens=max_tokens, stop=request.stop)
     given = prompts_of(request.prompt)
     prompts = [_ids_of(prompt, model) for prompt in given]
+    _check_size(request, rows * max_tokens * len(prompts), sum(map(len, prompts)))
     echo = bool(request.echo)
     scored = request.logprobs if echo else None
     # Choosing the best needs log-probabilities too.
@@ -95,6 +96,16 @@ def _check(request: CompletionRequest, choices: int, rows: int, *, has_session: 
         raise bad_request("a session goes on with one text: one prompt, n 1; fork it for more", "session")
     if has_session and request.echo and request.logprobs is not None:
         raise bad_request("a session's prompt cannot be scored; leave out echo or logprobs", "echo")
+
+
+def _check_size(request: CompletionRequest, drawn: int, read: int) -> None:
+    """Refuse what would fill the memory."""
+    if drawn > MOST_REQUEST_TOKENS:
+        message = f"{drawn} tokens (prompts x n x max_tokens) in one request; at most {MOST_REQUEST_TOKENS}"
+        raise bad_request(message, "max_tokens")
+    told = drawn + (read if request.echo else 0)
+    if request.logprobs is not None and told > MOST_TOLD_TOKENS:
+        raise bad_request(f"log-probabilities of {told} tokens; at most {MOST_TOLD_TOKENS} in one request", "logprobs")
 
 
 def _ids_of(prompt: Prompt, model: ServedModel) -> tuple[int, ...]:
