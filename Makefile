@@ -40,7 +40,7 @@ format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-soak: $(READY)  ## long proofs: 200 kills of the trainer, a text of 1 GB
+soak: $(READY)  ## long proofs: 200 kills of the trainer, a text of 1 GB, 200 clients of the server
 	$(BIN)/python -m pytest -m soak --override-ini addopts='-q --import-mode=importlib' tests
 
 bench: $(READY)  ## measure; results go to benchmarks/results
