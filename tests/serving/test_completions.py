@@ -291,6 +291,7 @@ def test_the_metrics_count(live):
         "inter_token_seconds_bucket", "batch_size_bucket", "build_info", "model_info",
     ):  # fmt: skip
         assert f"sonho_{name}" in text
+    assert live.metric("model_info", model="records", cell="gru", parameters="5292") == 1
 
 
 def test_a_stream_that_waits_sends_comments(start):

@@ -104,6 +104,8 @@ class Engine:
             self._call(done)
             return
         self._lanes = {name: Lane(model, self._batch_size, self._metrics) for name, model in models.items()}
+        for model in models.values():
+            self._metrics.describe(model)
         self.models = models
         self._call(done)
         while not self._stop:

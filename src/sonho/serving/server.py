@@ -103,7 +103,7 @@ def serve(paths: dict[str, Path], options: ServeOptions) -> None:
         print(f"sonho serves {', '.join(paths)} on http://{shown}:{port}", file=sys.stderr, flush=True)
 
     context = Context(options)
-    service = Service(context, lambda: _loaded(context, paths, options), say)
+    service = Service(context, lambda: load_models(paths, options.weights), say)
     service.run(sockets=[listener])
     if context.engine.failure is not None:
         raise context.engine.failure
@@ -156,10 +156,3 @@ def read_keys(path: str | None, environment: str | None) -> tuple[str, ...]:
     if environment is not None and environment.strip():
         keys.append(environment.strip())
     return tuple(keys)
-
-
-def _loaded(context: Context, paths: dict[str, Path], options: ServeOptions) -> Models:
-    models = load_models(paths, options.weights)
-    for model in models.values():
-        context.metrics.describe(model)
-    return models
