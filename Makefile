@@ -41,7 +41,7 @@ format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-soak: $(READY)  ## long proofs: 200 kills of the trainer, a text of 1 GB
+soak: $(READY)  ## long proofs: 200 kills of the trainer, a text of 1 GB, 200 clients of the server
 	$(BIN)/python -m pytest -m soak --override-ini addopts='-q --import-mode=importlib' tests
 
 # The peers live in an environment of their own, so that this one stays what is tested.

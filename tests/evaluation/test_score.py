@@ -115,7 +115,14 @@ def test_a_stream_of_lines_is_scored_as_it_arrives(network):
 def test_rows_are_ready_for_json(network):
     scorer = Scorer(network())
     token = json.loads(json.dumps(list(scorer.tokens("ab", alternatives=2))[1].to_dict(), allow_nan=False))
-    assert set(token) == {"position", "token_id", "text", "bits", "rank", "alternatives"}
+    assert set(token) == {"position", "token_id", "text", "bits", "rank", "alternatives", "entropy"}
     assert set(token["alternatives"][0]) == {"text", "token_id", "probability"}
     line = json.loads(json.dumps(next(iter(scorer.lines(["ab"]))).to_dict(), allow_nan=False))
     assert line["bits_per_char"] == pytest.approx(line["bits"] / 2)
+
+
+def test_the_entropy_is_that_of_what_was_expected(network):
+    file = network()
+    found = list(Scorer(file).tokens("ab", alternatives=file.tokenizer.vocab_size))[1]
+    chances = np.array([other.probability for other in found.alternatives])
+    assert found.entropy == pytest.approx(-(chances * np.log2(chances)).sum())

@@ -25,6 +25,7 @@ COMMANDS = {
     "generate": "Write text with a trained model.",
     "evaluate": "Measure a model on held-out text, in bits per character.",
     "score": "Show how surprising a text is, line by line or token by token.",
+    "serve": "Answer over HTTP, for OpenAI's clients and a page in the browser.",
     "adapt": "Let a model take on the style of a text, in seconds.",
     "inspect": "Show what is in a model file.",
     "novelty": "Find what a text has copied from the training text.",
@@ -132,6 +133,7 @@ def _guarded(arguments: list[str] | None) -> int:
         return _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
+        extra |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "starlette"), "serve")
         if error.name in extra:
             return _fail(
                 f"this needs {error.name}; install it with pip install 'sonho[{extra[error.name]}]'",

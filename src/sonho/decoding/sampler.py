@@ -49,6 +49,10 @@ class Sampler:
 
         Raises ModelFileError when the logits are not numbers, UsageError when every token is ruled out.
         """
+        return invert(self.weights(logits, position), self._uniforms_at(position))
+
+    def weights(self, logits: Array, position: int) -> Array:
+        """What the tokens' chances at `position` are in proportion to, (N, V) float64. Raises as `draw` does."""
         scores = self._adjust(logits.astype(np.float64), position)
         peak = scores.max(axis=1, keepdims=True)
         if not np.isfinite(peak).all():
@@ -57,7 +61,8 @@ class Sampler:
         if self._settings.uniform:
             scores = processors.uniform()(scores)
         elif temperature == 0:
-            greedy: Array = scores.argmax(axis=1)
+            greedy = np.zeros_like(scores)
+            greedy[np.arange(len(scores)), scores.argmax(axis=1)] = 1
             return greedy
         else:
             scores -= peak
@@ -65,7 +70,7 @@ class Sampler:
             for processor in self._truncation:
                 scores = processor(scores)
         np.exp(scores, out=scores)
-        return invert(scores, self._uniforms_at(position))
+        return scores
 
     def record(self, tokens: Iterable[int]) -> None:
         """Tell the penalties which tokens the rows now have."""

@@ -49,6 +49,7 @@ class TokenScore:
     bits: float | None
     rank: int | None
     alternatives: tuple[Alternative, ...] = ()
+    entropy: float | None = None  # bits: how uncertain the model was before it saw the token
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -174,6 +175,7 @@ class Scorer:
 
     def _token_score(self, position: int, target: int, log_probs: NDArray[np.float64], alternatives: int) -> TokenScore:
         best = np.argsort(-log_probs, kind="stable")[:alternatives].tolist()
+        possible = log_probs[np.isfinite(log_probs)]
         return TokenScore(
             position=position,
             token_id=target,
@@ -185,6 +187,7 @@ class Scorer:
                 for i in best
                 if np.isfinite(log_probs[i])
             ),
+            entropy=float(-(np.exp(possible) * possible).sum() / NATS_PER_BIT),
         )
 
     def _steps(self, rows: int) -> int:

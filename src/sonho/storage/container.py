@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,26 @@ def read_container(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     if found != kind:
         raise ModelFileError(f"{path} is a {found}, not a {kind}")
     return header, arrays
+
+
+def peek_container(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """The header of a file and the size of each array, without reading the arrays or checking the seal.
+
+    Raises InputNotFoundError or ModelFileError.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            sealed = json.loads((file.metadata() or {})["sonho"])
+            sizes = {name: math.prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        if sealed["kind"] == kind and isinstance(sealed["header"], dict):
+            return sealed["header"], sizes
+    except FileNotFoundError:
+        raise InputNotFoundError(f"no such file: {path}") from None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise ModelFileError(f"{path} is damaged or not a sonho {kind}")
 
 
 def _digest(sealed: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
