@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from common import machine, save
-from light import random_model
+from random_model import random_model
 from sonho.decoding import load
 from sonho.storage.model_file import save_model_file
 
@@ -90,7 +90,7 @@ async def crowd(port: int, process_id: int) -> dict[str, float]:
 def measure(cell: str, hidden_size: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
-        save_model_file(path, random_model(cell, hidden_size))
+        save_model_file(path, random_model(cell=cell, hidden_size=hidden_size))
         reference, reference_processor = bare(path)
         began = time.perf_counter()
         command = [sys.executable, "-m", "sonho", "serve", str(path), "--port", "0"]
