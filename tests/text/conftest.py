@@ -3,11 +3,6 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-# A busy machine must not make a right answer wrong.
-settings.register_profile("sonho", deadline=None)
-settings.load_profile("sonho")
 
 
 @pytest.fixture(scope="session")
