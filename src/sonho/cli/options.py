@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -113,6 +112,8 @@ def merge_settings(layers: Sequence[Layer]) -> Layer:
 
 
 def recipe_names() -> list[str]:
+    from importlib import resources  # here, because `generate` starts without it
+
     folder = resources.files("sonho") / "recipes"
     return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml"))
 
@@ -120,6 +121,8 @@ def recipe_names() -> list[str]:
 def read_recipe(name: str) -> Layer:
     """A recipe that comes with sonho, by name, or a TOML file by path. Raises InputNotFoundError."""
     if name in recipe_names():
+        from importlib import resources
+
         with resources.as_file(resources.files("sonho") / "recipes" / f"{name}.toml") as path:
             return read_toml(path)
     if name.endswith(".toml") or "/" in name:

@@ -28,7 +28,7 @@ TABLE = (
 )
 SIZES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024)
 # A network is as large as the time allows it to see so many symbols for each of its weights.
-SYMBOLS_A_WEIGHT = 2.5
+SYMBOLS_A_WEIGHT = 5.0
 # Without a clock nobody knows how long a step takes: no more units than this.
 UNITS_WITHOUT_A_CLOCK = 256
 # Small batches make more steps of the same symbols, large ones quicker symbols: 64 rows from so many symbols on.
