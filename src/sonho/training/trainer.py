@@ -46,6 +46,7 @@ class Counters:
     index: int = 0
     tokens_seen: int = 0
     seconds: float = 0.0
+    learning_rate: float = 0.0  # of the last step
     loss_sum: float = 0.0  # since the last line of the log
     loss_steps: int = 0
     best_loss: float = math.inf
@@ -102,11 +103,14 @@ class Trainer:
         self.state: State = ()
         if batches.carries_state:
             self.state = model.initial_state(batches.batch(0, 0).inputs.shape[0])
-        self.learning_rate = 0.0
         self.tokens_per_second = 0.0
         self.stop_requested = False
         self._clock = time.perf_counter()
         self.stopped_early = ""
+
+    @property
+    def learning_rate(self) -> float:
+        return self.counters.learning_rate
 
     @property
     def progress(self) -> float:
@@ -166,7 +170,7 @@ class Trainer:
         for optimizer, peaks in zip(self.optimizers, self.peak_rates, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-        self.learning_rate = self.peak_rates[0][0] * factor
+        self.counters.learning_rate = self.peak_rates[0][0] * factor
         loss = self._update(batch)
         counters.step += 1
         counters.tokens_seen += batch.num_tokens
