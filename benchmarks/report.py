@@ -86,10 +86,7 @@ def bench_page(records: list[dict[str, Any]]) -> str:
     lines = ["# Benchmarks", "", GENERATED, "What each one asks and how is at the top of its script.", ""]
     for record in records:
         results = record["results"]
-        lines += [f"## {record.get('name', 'training speed')}", "", where_and_how(record), ""]
-        if isinstance(results, list):
-            lines += [*speed_table(record), ""]
-            continue
+        lines += [f"## {record['name']}", "", where_and_how(record), ""]
         values = {name: value for name, value in results.items() if not isinstance(value, list)}
         if values:
             lines += [*table([{"what": name, "value": value} for name, value in values.items()]), ""]
@@ -126,21 +123,6 @@ def cell(value: Any) -> str:
     if isinstance(value, list):
         return " to ".join(cell(item) for item in value)
     return f"{value:,}" if isinstance(value, int | float) else str(value)
-
-
-def speed_table(record: dict[str, Any]) -> list[str]:
-    """A record of the older train_speed.py, which kept its rows by short names."""
-    rows = [
-        {
-            "layers": f"{row['cell']} {row['layers']} x {row['hidden_size']}",
-            "sonho, ms a step": round(row["sonho_ms"], 1),
-            "torch, ms a step": round(row["torch_ms"], 1),
-            "sonho / torch": round(row["ratio"], 2),
-            "aim": row["bar"],
-        }
-        for row in record["results"]
-    ]
-    return table(rows)
 
 
 def number(value: float | None, digits: int) -> str:

@@ -1,7 +1,22 @@
 """What holds for every test."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from sonho.native import library
 
 # A busy machine must not make a right answer wrong.
 settings.register_profile("sonho", deadline=None)
 settings.load_profile("sonho")
+
+
+@pytest.fixture(params=["avx512", "avx2", "baseline"])
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test with the kernels of each instruction set that this machine has."""
+    if request.param not in library.isas():
+        pytest.skip(f"this machine has no {request.param}")
+    library.select_isa(request.param)
+    yield request.param
+    library.select_isa(library.isas()[0])

@@ -48,15 +48,6 @@ SAMPLERS = [
 ]
 
 
-@pytest.fixture(params=["avx512", "avx2", "baseline"])
-def isa(request):
-    if request.param not in library.isas():
-        pytest.skip(f"this machine has no {request.param}")
-    library.select_isa(request.param)
-    yield request.param
-    library.select_isa(library.isas()[0])
-
-
 @pytest.fixture
 def steppers(make_file, monkeypatch):
     """(native, twin) of one model."""

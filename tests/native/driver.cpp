@@ -4,12 +4,11 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <random>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "checks.h"
 #include "kernels.h"
 
 extern "C" {
@@ -27,21 +26,7 @@ void sonho_tanh(const float *x, float *y, int64_t n);
 
 namespace {
 
-using Floats = std::vector<float>;
-using Ids = std::vector<int64_t>;
-
-void require(bool held, const char *what) {
-    if (held) return;
-    fprintf(stderr, "failed: %s\n", what);
-    exit(1);
-}
-
-Floats draw(int64_t n) {
-    static std::mt19937 generator(1);
-    Floats x(n);
-    for (float &value : x) value = std::normal_distribution<float>(0.0f, 0.5f)(generator);
-    return x;
-}
+Floats draw(int64_t n) { return ::draw(n, 0.5f); }
 
 void append(Floats &all, const Floats &part) {
     for (float value : part) require(std::isfinite(value), "every result is finite");

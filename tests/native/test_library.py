@@ -11,15 +11,6 @@ from sonho.native import library
 pytestmark = pytest.mark.skipif(not library.available(), reason="the kernels were not built")
 
 
-@pytest.fixture(params=["avx512", "avx2", "baseline"])
-def isa(request):
-    if request.param not in library.isas():
-        pytest.skip(f"this machine has no {request.param}")
-    library.select_isa(request.param)
-    yield request.param
-    library.select_isa(library.isas()[0])
-
-
 def apply(function, x):
     y = np.empty_like(x)
     function(x.ctypes.data, y.ctypes.data, x.size)

@@ -11,15 +11,6 @@ from sonho.nn import losses
 pytestmark = pytest.mark.skipif(not library.available(), reason="the kernels were not built")
 
 
-@pytest.fixture(params=["avx512", "avx2", "baseline"])
-def isa(request):
-    if request.param not in library.isas():
-        pytest.skip(f"this machine has no {request.param}")
-    library.select_isa(request.param)
-    yield request.param
-    library.select_isa(library.isas()[0])
-
-
 def draw(rows, size, vocab_size):
     torch.manual_seed(0)
     tensors = torch.randn(rows, size), torch.randn(vocab_size, size), torch.randn(vocab_size)

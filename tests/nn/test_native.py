@@ -18,15 +18,6 @@ CELLS = [("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu")]
 SHAPES = [(3, 4, 5, 7), (1, 1, 1, 1), (13, 3, 2, 33), (30, 2, 3, 17), (2, 0, 3, 5), (1, 5, 6, 64), (26, 3, 4, 40)]
 
 
-@pytest.fixture(params=["avx512", "avx2", "baseline"])
-def isa(request):
-    if request.param not in library.isas():
-        pytest.skip(f"this machine has no {request.param}")
-    library.select_isa(request.param)
-    yield request.param
-    library.select_isa(library.isas()[0])
-
-
 def make(cell, nonlinearity, shape, seed=0):
     batch_size, _, inputs, size = shape
     torch.manual_seed(seed)

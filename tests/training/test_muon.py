@@ -9,15 +9,6 @@ from sonho.training.optimizers import Muon, muon_step
 pytestmark = pytest.mark.skipif(not library.available(), reason="the kernels were not built")
 
 
-@pytest.fixture(params=["avx512", "avx2", "baseline"])
-def isa(request):
-    if request.param not in library.isas():
-        pytest.skip(f"this machine has no {request.param}")
-    library.select_isa(request.param)
-    yield request.param
-    library.select_isa(library.isas()[0])
-
-
 def draw(shape, gates):
     torch.manual_seed(0)
     parameter = torch.nn.Parameter(torch.randn(gates * shape[0], *shape[1:]))

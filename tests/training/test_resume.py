@@ -103,6 +103,16 @@ def test_a_run_killed_at_two_hundred_random_moments_equals_an_unbroken_one(tmp_p
     kill_and_resume(tmp_path, SETTINGS, kills=200, longest=0.4)
 
 
+def test_resuming_a_run_that_had_only_its_last_measurement_left_changes_nothing(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    settings = {**SETTINGS, "training": {**SETTINGS["training"], "steps": 12}}
+    run(text, tmp_path / "run", settings, False)
+    expected = outcome(tmp_path / "run")
+    run(text, tmp_path / "run", settings, True)
+    assert outcome(tmp_path / "run") == expected
+
+
 def test_a_run_of_records_resumes_exactly(tmp_path):
     text = tmp_path / "names.txt"
     text.write_text("\n".join(f"name{i * i % 1009}" for i in range(300)))

@@ -141,13 +141,18 @@ void Sampler::keep_top_k() {
         if (score < limit) score = NEVER;
 }
 
+// Probabilities but for their sum, which is returned, into weights_.
+double Sampler::exponentiate() {
+    weights_ = scores_;
+    const double peak = scores_[first_largest(scores_.data(), settings_.V)];
+    for (double &weight : weights_) weight -= peak;
+    step_kernels().exponentials(weights_.data(), settings_.V);
+    return std::accumulate(weights_.begin(), weights_.end(), 0.0);
+}
+
 void Sampler::keep_typical() {
     const int64_t V = settings_.V;
-    weights_ = scores_;
-    const double peak = scores_[first_largest(scores_.data(), V)];
-    for (double &weight : weights_) weight -= peak;
-    step_kernels().exponentials(weights_.data(), V);
-    const double sum = std::accumulate(weights_.begin(), weights_.end(), 0.0);
+    const double sum = exponentiate();
     cost_.resize(V);
     double expected = 0.0;
     for (int64_t i = 0; i < V; ++i) {
@@ -162,11 +167,7 @@ void Sampler::keep_typical() {
 // Keep the tokens of least cost until they hold `share` of the probability; ties are kept.
 void Sampler::keep_share(double share) {
     const int64_t V = settings_.V;
-    weights_ = scores_;
-    const double peak = scores_[first_largest(scores_.data(), V)];
-    for (double &weight : weights_) weight -= peak;
-    step_kernels().exponentials(weights_.data(), V);
-    const double sum = std::accumulate(weights_.begin(), weights_.end(), 0.0);
+    const double sum = exponentiate();
     order_.resize(V);
     std::iota(order_.begin(), order_.end(), 0);
     std::stable_sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) { return cost_[a] < cost_[b]; });

@@ -43,6 +43,7 @@ private:
     Drawn failure(const float *logits) const;
     void penalise();
     void ban_repeats();
+    double exponentiate();
     void keep_top_k();
     void keep_typical();
     void keep_share(double share);

@@ -14,7 +14,6 @@ from sonho.config import Config, ModelConfig
 
 SIZES = (128, 384)
 SECONDS_A_SIZE = 1.0
-LEAST_STEPS = 3
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 NEWTON_SCHULZ_PRODUCTS = 15  # of Muon: three a step of the iteration, five steps; about half are symmetric
 
@@ -78,7 +77,7 @@ def measure_speed(
         learn = start(sized)
         learn()  # the first step makes what the others find
         began, steps = time.perf_counter(), 0
-        while steps < LEAST_STEPS or time.perf_counter() - began < SECONDS_A_SIZE:
+        while not steps or time.perf_counter() - began < SECONDS_A_SIZE:
             learn()
             steps += 1
         points.append((step_flops(sized, vocab_size, step_tokens), (time.perf_counter() - began) / steps))
