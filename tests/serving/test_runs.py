@@ -1,13 +1,15 @@
 """Run folders, also while a training writes to them."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 
 from sonho.errors import InputNotFoundError, ModelFileError
-from sonho.serving.run_folders import find_runs, read_lines
 from sonho.storage.container import peek_container, write_container
 from sonho.storage.model_file import save_model_file
+from sonho.storage.run_folders import facts, find_runs, read_lines
 from tests.serving.conftest import FILES, make_file
 
 
@@ -91,3 +93,12 @@ def test_a_header_can_be_read_alone_and_a_damaged_one_cannot(runs, tmp_path):
         peek_container(tmp_path / "x", "model")
     with pytest.raises(InputNotFoundError):
         peek_container(tmp_path / "y", "model")
+
+
+def test_tokens_that_are_no_characters_are_counted_from_the_two_figures(tmp_path):
+    record = {"validation_loss": 2.0, "validation_bits_per_char": 1.0, "baselines": {"xz": 3.0}}
+    write_container(tmp_path / "model.safetensors", "model", {"record": record}, {"a": np.zeros(1, np.float32)})
+    found = facts(tmp_path)
+    assert found["tokens_per_char"] == pytest.approx(math.log(2) / 2)
+    assert found["baselines"] == {"xz": 3.0}
+    assert facts(tmp_path / "nothing") == {"baselines": {}, "plan": "", "parameters": 0, "tokens_per_char": 1.0}

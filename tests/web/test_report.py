@@ -6,7 +6,7 @@ import re
 import pytest
 
 from sonho.cli.main import main
-from sonho.cli.report_page import read_lines, read_run
+from sonho.cli.report_page import read_run
 from sonho.errors import DataError
 from tests.web.conftest import ROOT, serious_findings
 
@@ -42,10 +42,10 @@ def test_the_same_run_gives_the_same_report(run_folder, tmp_path):
 
 
 def test_half_a_line_of_a_run_that_is_still_learning_is_left_out(run_folder):
-    whole = read_lines(run_folder / "metrics.jsonl")
+    whole = read_run(run_folder)
     with open(run_folder / "metrics.jsonl", "a") as metrics:
         metrics.write('{"step": 97')
-    assert read_lines(run_folder / "metrics.jsonl") == whole
+    assert read_run(run_folder) == whole
 
 
 def test_a_line_that_is_not_json_is_named(run_folder):

@@ -67,10 +67,12 @@ def _duration(seconds: float) -> str:
 
 def print_adapted(console: Console, adapted: Report, frozen: Report) -> None:
     """The figure of a model that learned on the way, apart from that of the frozen one."""
-    less = 100 * (1 - adapted.bits_per_char / frozen.bits_per_char)
+    compared = f"over the first {adapted.num_tokens:,} tokens"
+    if adapted.num_tokens == frozen.num_tokens:
+        compared = f"{100 * (1 - adapted.bits_per_char / frozen.bits_per_char):.1f} % below the frozen weights"
     console.print(
         Text(
             f"adaptive, each token learned from after it was scored: {adapted.bits_per_char:.4f} bits/char = "
-            f"{adapted.bits_per_char * math.log(2):.4f} nats/char, {less:.1f} % below the frozen weights"
+            f"{adapted.bits_per_char * math.log(2):.4f} nats/char, {compared}"
         )
     )

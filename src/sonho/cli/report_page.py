@@ -8,6 +8,7 @@ import html
 import json
 import math
 import re
+import sys
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -59,62 +60,14 @@ def command(runs: tuple[str, ...], output: str | None) -> None:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What the training view shows of a run folder. Raises InputNotFoundError, DataError or ModelFileError."""
+    """What the training view shows of a run folder. Raises InputNotFoundError or DataError."""
     from sonho.errors import InputNotFoundError
-    from sonho.storage.container import read_container
-    from sonho.storage.model_file import MODEL_FILE_NAME, count_parameters, load_model_file
+    from sonho.storage.run_folders import METRICS, SAMPLES, facts, read_lines
 
-    if not (folder / "metrics.jsonl").exists():
-        raise InputNotFoundError(f"{folder} holds no metrics.jsonl; give a run folder that sonho train has made")
-    plan, baselines, parameters, tokens_per_char = "", {}, 0, 1.0
-    checkpoint = folder / "checkpoint.safetensors"
-    if checkpoint.exists():
-        header, arrays = read_container(checkpoint, "checkpoint")
-        plan, baselines = header["plan"], header["baselines"]
-        parameters = sum(array.size for name, array in arrays.items() if name.startswith("model."))
-    if (folder / MODEL_FILE_NAME).exists():
-        model = load_model_file(folder)
-        baselines = model.record.get("baselines") or baselines
-        parameters = count_parameters(model.arrays)
-        tokens_per_char = _tokens_per_char(model.record)
-    name = folder.resolve().name
-    return {
-        "name": name,
-        "finished": True,
-        "lines": read_lines(folder / "metrics.jsonl"),
-        "samples": read_lines(folder / "samples.jsonl"),
-        "baselines": baselines,
-        "plan": plan,
-        "parameters": parameters,
-        "tokens_per_char": tokens_per_char,
-    }
-
-
-def _tokens_per_char(record: dict[str, Any]) -> float:
-    """How many tokens a character is, from the two figures of the same text; 1 where there are none."""
-    loss, bits = record.get("validation_loss"), record.get("validation_bits_per_char")
-    if not loss or not bits:
-        return 1.0
-    ratio = float(bits) * math.log(2) / float(loss)
-    return 1.0 if math.isclose(ratio, 1.0, rel_tol=1e-6) else ratio
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines, which a run may still be writing. Raises DataError."""
-    from sonho.errors import DataError
-
-    if not path.exists():
-        return []
-    found = []
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
-        if not line.endswith(b"\n"):
-            break  # half a line: its rest has not arrived
-        try:
-            # NaN and infinities are not JSON, and a browser would refuse the lot.
-            found.append(json.loads(line, parse_constant=lambda name: None))
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}, is not JSON: {error}") from None
-    return found
+    if not (folder / METRICS).exists():
+        raise InputNotFoundError(f"{folder} holds no {METRICS}; give a run folder that sonho train has made")
+    lines, samples = (read_lines(folder / name, most=sys.maxsize, strict=True)[0] for name in (METRICS, SAMPLES))
+    return {"name": folder.resolve().name, "finished": True, "lines": lines, "samples": samples, **facts(folder)}
 
 
 def make_page(runs: list[dict[str, Any]]) -> str:

@@ -64,6 +64,8 @@ def command(
     from sonho.evaluation.score import Scorer, worst_first
     from sonho.storage.model_file import load_model_file
 
+    if adapt and weights != "float32":
+        raise UsageError(f"--adapt learns with float32 weights; leave out --weights {weights}")
     model_file = load_model_file(model)
     scorer = Scorer(model_file, weights=weights, stepper=_adaptive(model_file) if adapt else None)
     # Lines are asked for as lines, whatever the model was trained on.

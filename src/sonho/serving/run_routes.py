@@ -11,7 +11,7 @@ from starlette.responses import Response
 from sonho.serving.context import context_of, in_thread
 from sonho.serving.problems import Problem
 from sonho.serving.replies import AsciiJSON
-from sonho.serving.run_folders import METRICS, SAMPLES, describe, facts, find_runs, read_lines
+from sonho.storage.run_folders import METRICS, SAMPLES, describe, facts, find_runs, read_lines
 
 router = APIRouter()
 Line = Annotated[int, Query(ge=0, le=10**9)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonho.errors import InputNotFoundError, SonhoError
+from sonho.errors import DataError, InputNotFoundError, SonhoError
 from sonho.storage.container import peek_container
 from sonho.storage.model_file import MODEL_FILE_NAME, RMS_PREFIX
 
@@ -50,46 +51,58 @@ def describe(id: str, folder: Path) -> dict[str, Any]:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """Baselines, plan and the number of parameters; empty where they are not written yet."""
-    header: dict[str, Any] = {}
-    parameters = 0
-    try:
-        header, shapes = peek_container(folder / CHECKPOINT_NAME, "checkpoint")
-        sizes = [size for name, size in shapes.items() if name.startswith("model.")]
-        parameters = sum(sizes)
-    except SonhoError:
-        pass  # not there yet, or just being replaced
+    """Baselines, plan, number of parameters and tokens a character; empty, or 1, where they are not written yet."""
+    header, shapes = _peek(folder / CHECKPOINT_NAME, "checkpoint")
+    model, _ = _peek(folder / MODEL_FILE_NAME, "model")
+    record = model.get("record", {})
     return {
-        "baselines": dict(header.get("baselines") or {}),
+        "baselines": dict(header.get("baselines") or record.get("baselines") or {}),
         "plan": str(header.get("plan", "")),
-        "parameters": parameters,
+        "parameters": sum(size for name, size in shapes.items() if name.startswith("model.")),
+        "tokens_per_char": _tokens_per_char(record),
     }
+
+
+def _peek(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """Nothing of a file that is not there yet, or just being replaced."""
+    try:
+        return peek_container(path, kind)
+    except SonhoError:
+        return {}, {}
+
+
+def _tokens_per_char(record: Mapping[str, Any]) -> float:
+    """From the two figures of the same text; 1 where there are none."""
+    loss, bits = record.get("validation_loss"), record.get("validation_bits_per_char")
+    if not loss or not bits:
+        return 1.0
+    ratio = float(bits) * math.log(2) / float(loss)
+    return 1.0 if math.isclose(ratio, 1.0, rel_tol=1e-6) else ratio
 
 
 def is_finished(folder: Path) -> bool:
     """Whether what was kept has been measured, which is the last thing that a run does."""
-    try:
-        header, sizes = peek_container(folder / MODEL_FILE_NAME, "model")
-    except SonhoError:
-        return False
+    header, sizes = _peek(folder / MODEL_FILE_NAME, "model")
     measured = any(mark in header.get("record", {}) for mark in MARKS_OF_THE_END)
     return measured or any(name.startswith(RMS_PREFIX) for name in sizes)
 
 
-def read_lines(path: Path, after: int) -> tuple[list[Any], int]:
+def read_lines(path: Path, after: int = 0, *, most: int = MOST_LINES, strict: bool = False) -> tuple[list[Any], int]:
     """The objects of a file of JSON lines from line `after` on, and the line to ask for next.
 
-    A line that is still being written waits for its end.
+    A line that is still being written waits for its end. One that is not JSON is left out; `strict` raises DataError.
     """
     lines: list[Any] = []
     try:
         with open(path, "rb") as file:
-            for line in itertools.islice(file, after, after + MOST_LINES):
+            for line in itertools.islice(file, after, after + most):
                 if not line.endswith(b"\n"):
                     break
                 lines.append(_parsed(line))
     except OSError:
         return [], after
+    if strict and None in lines:
+        raise DataError(f"{path}, line {after + lines.index(None) + 1}, is not JSON; take it out")
     return [line for line in lines if line is not None], after + len(lines)
 
 
