@@ -1,4 +1,4 @@
-"""A run of minutes that was killed: with the same times of its steps it ends with the same weights, at the same time."""
+"""A run of minutes that was killed: with the same times of its steps it ends with the same weights and seconds."""
 
 import multiprocessing
 import os
