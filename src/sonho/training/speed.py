@@ -1,4 +1,4 @@
-"""How fast this machine learns: up to two seconds of real steps on the real text, at two sizes, and a line through both.
+"""How fast this machine learns: up to two seconds of real steps on the real text at two sizes, and a line through both.
 
 Shapes: N batch, T time, V vocabulary, H hidden, G gates.
 """
