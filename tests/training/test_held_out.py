@@ -21,7 +21,7 @@ def chosen(settings, paths):
 
 @pytest.mark.parametrize("settings", [{}, {"training": {"minutes": 1}}], ids=str)
 def test_a_run_by_the_clock_holds_out_little(text, settings):
-    assert chosen(settings, [text]) == pytest.approx(20_000 / 400_002, rel=1e-4)
+    assert chosen(settings, [text]) == pytest.approx(10_000 / 400_002, rel=1e-4)
 
 
 @pytest.mark.parametrize("settings", [{"training": {"epochs": 1}}, {"training": {"steps": 9}}], ids=str)

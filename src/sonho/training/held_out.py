@@ -15,7 +15,7 @@ from sonho.data.prepare import is_prepared
 from sonho.training.budget import make_budget
 
 SHARE = 0.02
-LEAST_BYTES, MOST_BYTES = 20_000, 200_000
+LEAST_BYTES, MOST_BYTES = 10_000, 200_000
 
 
 def choose_validation(config: Config, given: Set[str], paths: Sequence[str]) -> None:
@@ -29,8 +29,8 @@ def choose_validation(config: Config, given: Set[str], paths: Sequence[str]) -> 
 def validation_share(num_bytes: int, most: float) -> float:
     """The share of so many bytes to hold out, at most `most`.
 
-    >>> [validation_share(size, 0.1) for size in (50_000, 500_000, 2_000_000, 100_000_000)]
-    [0.1, 0.04, 0.02, 0.002]
+    >>> [validation_share(size, 0.1) for size in (50_000, 200_000, 2_000_000, 100_000_000)]
+    [0.1, 0.05, 0.02, 0.002]
     """
     wanted = min(max(SHARE * num_bytes, LEAST_BYTES), MOST_BYTES)
     return round(min(wanted / max(num_bytes, 1), most), 6)
