@@ -14,7 +14,7 @@ from sonho.config import Config, ModelConfig
 
 SIZES = (128, 384)
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-NEWTON_SCHULZ_PRODUCTS = 15  # of Muon: three a step of the iteration, five steps; about half are symmetric
+NEWTON_SCHULZ_PRODUCTS = 9  # of Muon: three a step of the iteration, three steps; about half are symmetric
 
 
 @dataclass(frozen=True)
