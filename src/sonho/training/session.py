@@ -38,7 +38,9 @@ Say = Callable[[str], None]
 # While it learns, a huge held-out part is looked at through this many tokens; the last look is at all.
 VALIDATION_TOKENS = 200_000
 # How long measuring takes is found out with so much of it.
-TRIAL_TOKENS, TRIAL_GRADIENTS = 20_000, 8
+TRIAL_TOKENS, TRIAL_GRADIENTS = 10_000, 8
+# The gradients' statistics of a run of seconds are taken from fewer gradients: so many for each second.
+GRADIENTS_A_SECOND = 4.0
 # Of the minutes, learning gets at least this share, whatever the reading took.
 LEAST_SHARE = 0.4
 # The n-grams to beat are counted on this much of the training part: their memory is not the user's.
@@ -149,8 +151,8 @@ class Session:
             trial = min(parts[0].num_tokens, TRIAL_TOKENS)
             closing += tokens / trial * _seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
         if not self.window:
-            share = TRIAL_GRADIENTS / MOST_GRADIENTS
-            closing += _seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS)) / share
+            trials = self._gradients() / TRIAL_GRADIENTS
+            closing += trials * _seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS))
         left = self.budget.seconds - (time.perf_counter() - self.began) - closing
         least = LEAST_SHARE * self.budget.seconds
         if left < least:
@@ -159,6 +161,13 @@ class Session:
                 f" learning gets {least:.0f} seconds all the same"
             )
         return min(max(left, least), self.most_seconds)
+
+    def _gradients(self) -> int:
+        """How many gradients the statistics at the end are taken from."""
+        if not self.config.training.minutes:
+            return MOST_GRADIENTS
+        wanted = round(GRADIENTS_A_SECOND * 60.0 * self.config.training.minutes)
+        return min(max(wanted, TRIAL_GRADIENTS), MOST_GRADIENTS)
 
     def _gradient_rms(self, gradients: int) -> Arrays:
         return measure_rms(self.model, self.corpus.train, gradients=gradients)
@@ -283,7 +292,7 @@ class Session:
         kept = load_model_file(self.folder)
         load_arrays(self.model, kept.arrays)
         if not self.window:
-            kept.gradient_rms = self._gradient_rms(MOST_GRADIENTS)
+            kept.gradient_rms = self._gradient_rms(self._gradients())
         for name, part in (("validation", self.corpus.validation), ("test", self.corpus.test)):
             if part is not None:
                 report = self._report(part, MOST_TOKENS)
