@@ -69,6 +69,7 @@ class Part:
     num_cut: int = 0  # records that were cut short
     digest: str = ""  # SHA-256 of the tokens, the offsets and the labels
     labels: np.ndarray | None = None  # labelled records: (R,) int64 into the corpus's label_names
+    tags: np.ndarray | None = None  # labelled tokens: (L,) int64 likewise, -100 where there is none
 
     @property
     def num_tokens(self) -> int:
