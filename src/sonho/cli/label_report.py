@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from sonho.evaluation.labels import LabelReport
 
 MOST_COLUMNS = 20  # of the confusion matrix as text; a picture holds more
-SHORT = 8  # characters of a label at the top of a column
 
 
 def print_labels(console: Console, what: str, report: LabelReport, baselines: Mapping[str, float]) -> None:
@@ -60,15 +59,20 @@ def _label_table(report: LabelReport) -> Table:
     return table
 
 
-def _confusion(report: LabelReport) -> Table:
-    table = Table(title="confusion: rows are true, columns predicted", title_justify="left", title_style="bold")
-    table.add_column("")
-    for label in report.labels:
-        table.add_column(Text(label[:SHORT]), justify="right")
-    for number, (label, counts) in enumerate(zip(report.labels, report.confusion.tolist(), strict=True)):
-        cells = [Text(f"{count:,}" if count else ".", "bold" if i == number else "") for i, count in enumerate(counts)]
-        table.add_row(Text(label), *cells)
-    return table
+def _confusion(report: LabelReport) -> Text:
+    """Plain lines, which no width of a terminal cuts short; the columns are numbered as the rows."""
+    cells = [[f"{count:,}" if count else "." for count in row] for row in report.confusion.tolist()]
+    width = 1 + max(len(cell) for row in [*cells, [str(len(report.labels))]] for cell in row)
+    names = [f"{number} {label}" for number, label in enumerate(report.labels, start=1)]
+    left = max(map(len, names))
+    text = Text("confusion: rows are true, columns predicted\n", "bold")
+    text.append(" " * left + "".join(f"{n:>{width}}" for n in range(1, len(names) + 1)) + "\n", "")
+    for i, (name, row) in enumerate(zip(names, cells, strict=True)):
+        text.append(f"{name:<{left}}", "not bold")
+        for j, cell in enumerate(row):
+            text.append(f"{cell:>{width}}", "bold" if i == j else "not bold")
+        text.append("\n")
+    return text
 
 
 def _reliability(report: LabelReport) -> Table:

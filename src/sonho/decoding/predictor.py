@@ -67,6 +67,8 @@ class Predictor:
         check_generates(self.model_file)
         raise AssertionError("check_generates refuses every model that a Predictor takes")
 
+    stream = generate_batch = generate
+
     def _prediction(self, text: str, probabilities: np.ndarray) -> Prediction:
         order = np.argsort(-probabilities, kind="stable").tolist()
         ranked = {self.labels[i]: float(probabilities[i]) for i in order}
