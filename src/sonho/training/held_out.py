@@ -21,7 +21,9 @@ LEAST_BYTES, MOST_BYTES = 10_000, 200_000
 def choose_validation(config: Config, given: Set[str], paths: Sequence[str]) -> None:
     """Set `data.validation`, unless it is among `given` or the run is not by the clock. Raises what `expand` does."""
     fixed = "data.validation" in given or (len(paths) == 1 and is_prepared(paths[0]))
-    by_clock = config.model.cell != "ngram" and make_budget(config.training, 1).seconds > 0
+    by_clock = (
+        config.model.task == "generate" and config.model.cell != "ngram" and make_budget(config.training, 1).seconds > 0
+    )
     if by_clock and not fixed:
         config.data.validation = validation_share(input_bytes(expand(paths)), config.data.validation)
 

@@ -129,18 +129,22 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[AnyOptimiz
 
 def _one_hot_table(model: nn.Module) -> list[nn.Parameter]:
     """The first layer's input weights, where the input is one-hot."""
-    layers = list(getattr(model, "layers", []))
-    if getattr(model, "embedding", None) is not None or not layers:
+    if getattr(model, "embedding", None) is not None:
         return []
-    first = layers[0]
-    return [first.weight if isinstance(first, CausalConv) else first.weight_ih]
+    firsts = [layer for index, layer in _layers(model) if index == 0]
+    return [first.weight if isinstance(first, CausalConv) else first.weight_ih for first in firsts]
+
+
+def _layers(model: nn.Module) -> list[tuple[int, Any]]:
+    """The layers of both directions, each with its place in the stack."""
+    return [pair for name in ("layers", "reverse") for pair in enumerate(getattr(model, name, []))]
 
 
 def _muon_groups(model: nn.Module) -> list[dict[str, Any]]:
     """The matrices inside the layers. One-hot input weights are a table of symbols, so AdamW has them."""
     one_hot = getattr(model, "embedding", None) is None
     groups = []
-    for index, layer in enumerate(getattr(model, "layers", [])):
+    for index, layer in _layers(model):
         if isinstance(layer, Recurrent):
             gates = layer.weight_hh.shape[0] // layer.hidden_size
             own = [layer.weight_hh] if one_hot and index == 0 else [layer.weight_ih, layer.weight_hh]

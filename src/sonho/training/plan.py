@@ -74,9 +74,9 @@ def plan(
     else `speed` is None.
     """
     row = next(values for limit, values in TABLE if limit is None or symbols <= limit)
-    filled = _fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
+    filled = fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
     if config.model.cell == "conv":
-        filled = _fill(filled, given, {"model.num_layers": 5})
+        filled = fill(filled, given, {"model.num_layers": 5})
 
     def seen_by(config: Config) -> float:
         """Symbols that the training will learn from, each time counted."""
@@ -92,18 +92,18 @@ def plan(
             if speed is None:
                 break
             if seen_by(sized) < SYMBOLS_FOR_MEDIUM_BATCHES:
-                sized = _fill(sized, given, _batch(min(row["batch_size"], SMALL_BATCH), row["bptt"], record_length))
+                sized = fill(sized, given, _batch(min(row["batch_size"], SMALL_BATCH), row["bptt"], record_length))
             wanted = symbols_a_weight(seen_by(sized) / symbols) * layer_weights(sized.model, vocab_size)
             if seen_by(sized) >= wanted or "model.hidden_size" in given:
                 break
         return sized
 
-    sized = sized_for(_fill(filled, given, {"model.cell": "gru"}) if speed else filled)
+    sized = sized_for(fill(filled, given, {"model.cell": "gru"}) if speed else filled)
     if seen_by(sized) > SYMBOLS_FOR_AN_LSTM:
         sized = sized_for(filled)
     weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
     if seen > SYMBOLS_FOR_LARGE_BATCHES:
-        sized = _fill(sized, given, _batch(64, row["bptt"], record_length))
+        sized = fill(sized, given, _batch(64, row["bptt"], record_length))
         seen = seen_by(sized)
     exposure = seen / symbols * weights / symbols
     most_seconds = math.inf
@@ -111,7 +111,7 @@ def plan(
         most_seconds = seconds * MOST_EXPOSURE / exposure
         seen, exposure = seen * MOST_EXPOSURE / exposure, MOST_EXPOSURE
     dropout = min(max(DROPOUT_A_DOUBLING * math.log2(max(exposure, 1e-9)), 0.0), MOST_DROPOUT)
-    sized = _fill(sized, given, {"model.dropout": round(dropout, 2)})
+    sized = fill(sized, given, {"model.dropout": round(dropout, 2)})
     lines = _lines(sized, symbols, seen, weights, min(seconds, most_seconds) if speed else None)
     if most_seconds < seconds:
         lines[-1] = (
@@ -150,10 +150,11 @@ def _with_size(config: Config, given: Set[str], size: int, vocab_size: int) -> C
         chosen["model.embedding_dim"] = size
         if "model.embedding_dim" not in given or config.model.embedding_dim == size:
             chosen["model.tied"] = True
-    return _fill(config, given, chosen)
+    return fill(config, given, chosen)
 
 
-def _fill(config: Config, given: Set[str], chosen: dict[str, Any]) -> Config:
+def fill(config: Config, given: Set[str], chosen: dict[str, Any]) -> Config:
+    """The settings with those of `chosen` ("section.key") that are not among `given`."""
     made = {name: value for name, value in chosen.items() if name not in given}
     sections = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     for name, section in sections.items():
