@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from annotated_types import Ge, Gt, Le, Lt
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from sonho.errors import DataError, InputNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from annotated_types import Ge, Gt, Le, Lt
 
 Cell = Literal["lstm", "gru", "rnn", "conv", "ngram"]
 Level = Literal["char", "byte", "word", "subword"]
@@ -211,6 +211,8 @@ def check_key(section: str, key: str) -> None:
 
 
 def _validated(section: str, values: Mapping[str, Any]) -> Any:
+    # pydantic looks the names of the bounds up here, where it is called.
+    from annotated_types import Ge, Gt, Le, Lt  # noqa: F401
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     cls = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(SECTIONS[section])
@@ -236,6 +238,8 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     if not (equals and dot) or section not in SECTIONS:
         raise UsageError(f"{text!r} is not section.key=value; sections are {', '.join(SECTIONS)}")
     check_key(section, key)
+    import tomllib  # here, because generating starts without it
+
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
@@ -250,6 +254,8 @@ def parse_override(text: str) -> tuple[str, str, Any]:
 
 def read_toml(path: Path) -> dict[str, dict[str, Any]]:
     """Read a recipe. Raises InputNotFoundError, DataError or, for what is not a section, UsageError."""
+    import tomllib
+
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -49,6 +49,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name == "generate":
+            # Its products are the kernels' own: threads that NumPy's library starts would only delay the first letter.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         module = importlib.import_module(f"sonho.cli.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command

@@ -30,7 +30,9 @@ Say = Callable[[str], None]
 # While it learns, a huge held-out part is looked at through this many tokens; the last look is at all.
 VALIDATION_TOKENS = 200_000
 # How long measuring takes is found out with so much of it.
-TRIAL_TOKENS, TRIAL_GRADIENTS = 20_000, 8
+TRIAL_TOKENS, TRIAL_GRADIENTS = 10_000, 8
+# The gradients' statistics of a run of seconds are taken from fewer gradients: so many for each second.
+GRADIENTS_A_SECOND = 4.0
 # The n-grams to beat are counted on this much of the training part: their memory is not the user's.
 BASELINE_TOKENS = 1_500_000
 
@@ -121,13 +123,13 @@ class LanguageTask:
             trial = min(parts[0].num_tokens, TRIAL_TOKENS)
             closing += tokens / trial * seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
         if not self.window:
-            share = TRIAL_GRADIENTS / MOST_GRADIENTS
-            closing += seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS)) / share
+            trials = self._gradients() / TRIAL_GRADIENTS
+            closing += trials * seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS))
         return closing
 
     def finish(self, kept: ModelFile) -> None:
         if not self.window:
-            kept.gradient_rms = self._gradient_rms(MOST_GRADIENTS)
+            kept.gradient_rms = self._gradient_rms(self._gradients())
 
     def report(self, part: Part) -> tuple[Report, dict[str, float]]:
         report = self._report(part, MOST_TOKENS)
@@ -136,6 +138,13 @@ class LanguageTask:
     def _report(self, part: Part, limit: int) -> Report:
         stride = self.config.data.stride
         return validation_report(self.model, part, self.tokenizer, self.data_kind, self.window, stride, limit=limit)
+
+    def _gradients(self) -> int:
+        """How many gradients the statistics at the end are taken from."""
+        if not self.config.training.minutes:
+            return MOST_GRADIENTS
+        wanted = round(GRADIENTS_A_SECOND * 60.0 * self.config.training.minutes)
+        return min(max(wanted, TRIAL_GRADIENTS), MOST_GRADIENTS)
 
     def _gradient_rms(self, gradients: int) -> Arrays:
         return measure_rms(self.model, self.corpus.train, gradients=gradients)

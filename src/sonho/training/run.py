@@ -27,6 +27,7 @@ from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
+from sonho.training.held_out import choose_validation
 from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import Plan, intervals, plan, step_tokens
 from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
@@ -37,6 +38,8 @@ from sonho.training.trainer import Trainer
 Settings = Mapping[str, Mapping[str, Any]]
 # Of the time that is left when the plan is made, for the plan; how long the rest takes is measured afterwards.
 SHARE_OF_LEARNING = 0.9
+# Measuring this machine takes so much of the budget, and no more than so many seconds.
+SHARE_OF_PROBING, MOST_PROBING_SECONDS = 0.05, 2.0
 # Settings that may change when a run goes on; any other would make it another run.
 RESUMABLE = {
     "training": {
@@ -119,6 +122,7 @@ def _fresh(
             config.model = start.model
             given |= {f"model.{key}" for key in to_dict(config.model)}
         tokenizer = start.tokenizer
+    choose_validation(config, given, paths)
     corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
     for line in corpus.notes:
         say(line)
@@ -144,7 +148,8 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Pl
     if budget.seconds and corpus.kind != "windows":
         probed = plan(config, given, **facts).config
         tokens = step_tokens(probed, facts["record_length"])
-        speed = measure_speed(probed, vocab_size, tokens, lambda sized: _one_step(sized, corpus))
+        probing = min(SHARE_OF_PROBING * budget.seconds, MOST_PROBING_SECONDS)
+        speed = measure_speed(probed, vocab_size, tokens, lambda sized: _one_step(sized, corpus), seconds=probing)
         seconds = max(budget.seconds - spent, 0.0) * SHARE_OF_LEARNING
     return plan(config, given, **facts, seconds=seconds, speed=speed)
 
@@ -159,6 +164,7 @@ def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str
     if config.model.task != "generate":
         config = prepare_labels(config, given)
     with tempfile.TemporaryDirectory() as folder:
+        choose_validation(config, given, paths)
         corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=Path(folder, "data"))
         made = planned(config, given, corpus, 0.0)
     return (*corpus.notes, *made.lines)

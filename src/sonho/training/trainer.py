@@ -53,6 +53,7 @@ class Counters:
     best_score: float = math.inf  # of the validations, in the task's own measure: lower is better
     best_step: int = 0
     worse: int = 0  # validations since the best one
+    validated_at: float = 0.0  # seconds of the last validation
     warned: list[str] = field(default_factory=list)
     curve: list[list[float]] = field(default_factory=list)  # [tokens_seen, validation nats per target]
 
@@ -125,7 +126,7 @@ class Trainer:
         self.tell("on_start")
         self._clock = time.perf_counter()
         self._speed_mark = (self.counters.tokens_seen, self.counters.seconds)
-        self._last_validation = self._last_checkpoint = self.counters.seconds
+        self._last_checkpoint = self.counters.seconds
         self._last_sample = -LEAST_SAMPLE_SECONDS
         while not self.finished and not self.stop_requested:
             self.learn_one()
@@ -145,7 +146,7 @@ class Trainer:
         every = self.intervals
         if every.validate_steps:
             return _due(self.counters.step, every.validate_steps)
-        return self.counters.seconds - self._last_validation >= every.validate_seconds
+        return self.counters.seconds - self.counters.validated_at >= every.validate_seconds
 
     def _sample_due(self, looked: bool) -> bool:
         if self.intervals.sample_steps:
@@ -232,7 +233,7 @@ class Trainer:
         # Looking must not eat a budget of minutes: it may take at most a tenth of the time.
         every, spent = self.intervals, time.perf_counter() - start
         every.validate_seconds = max(every.validate_seconds, 10.0 * spent)
-        self._last_validation = counters.seconds
+        counters.validated_at = counters.seconds
 
     def _watch(self, score: float) -> None:
         """Warn once of overfitting or a plateau, and stop where patience ends."""
