@@ -25,6 +25,7 @@ DataKind = Literal["stream", "records", "windows"]
 UnknownPolicy = Literal["skip", "nearest", "error"]
 # What a running model multiplies with: the weights as they are, or 8 bits of each.
 Weights = Literal["float32", "int8"]
+ConditionKind = Literal["none", "label", "vector"]
 
 
 def _help(default: Any, text: str) -> Any:
@@ -52,6 +53,12 @@ class ModelConfig:
         "locked", "locked draws one mask for the whole window, standard a new one at every position"
     )
     weight_drop: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "share of hidden-to-hidden weights dropped a window")
+    condition: ConditionKind = _help(
+        "none", "what a text is made from, beside its beginning: a label or a vector a record"
+    )
+    condition_into: Literal["state", "input", "both"] = _help(
+        "both", "the condition makes the first state of every layer, or is an input of the first layer at each step"
+    )
     order: Annotated[int, Ge(1), Le(16)] = _help(6, "of the ngram cell: symbols looked at, the predicted one included")
 
 

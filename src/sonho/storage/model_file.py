@@ -8,6 +8,8 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
     layers.i.bias         (G*H)
     layers.i.weight       (2H, kernel_size, D)   conv, instead of the three above; its bias is (2H)
     layers.i.norm.weight, layers.i.norm.bias (H) only with layer_norm
+    layers.0.weight_condition (G*H, F)           conditioned on F numbers, into the input
+    layers.i.first.weight, layers.i.first.bias   conditioned, into the state: (2H, F), (2H) lstm; else H rows
     output.weight         (V, H)      not where tied
     output.bias           (V)
     gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
@@ -104,7 +106,7 @@ def find_model_file(path: Path) -> Path:
     return path
 
 
-def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: ModelConfig, vocab_size: int, condition_size: int = 0) -> dict[str, tuple[int, ...]]:
     """The name and shape of every array that a network of this configuration has.
 
     >>> shapes = expected_shapes(ModelConfig(cell="lstm", hidden_size=128), vocab_size=84)
@@ -125,12 +127,25 @@ def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int
             shapes[f"{prefix}.weight_ih"] = (rows, inputs)
             shapes[f"{prefix}.weight_hh"] = (rows, size)
             shapes[f"{prefix}.bias"] = (rows,)
+        if condition_size:
+            shapes |= _condition_shapes(config, layer, condition_size)
         if config.layer_norm:
             shapes[f"{prefix}.norm.weight"] = shapes[f"{prefix}.norm.bias"] = (size,)
         inputs = size
     if not config.tied:
         shapes["output.weight"] = (vocab_size, size)
     shapes["output.bias"] = (vocab_size,)
+    return shapes
+
+
+def _condition_shapes(config: ModelConfig, layer: int, condition_size: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    if layer == 0 and config.condition_into != "state":
+        shapes["layers.0.weight_condition"] = (GATES[config.cell] * config.hidden_size, condition_size)
+    if config.condition_into != "input":
+        rows = config.hidden_size * (2 if config.cell == "lstm" else 1)
+        shapes[f"layers.{layer}.first.weight"] = (rows, condition_size)
+        shapes[f"layers.{layer}.first.bias"] = (rows,)
     return shapes
 
 
