@@ -145,7 +145,7 @@ def evaluation_table(
     model_file = load_model_file(model)
     config = build_config({"data": stored_data_settings(model_file)}, settings).data
     tokenizer, kind = model_file.tokenizer, model_file.data_kind
-    part = encode_for_evaluation(list(texts), tokenizer, config)
+    part = encode_for_evaluation(list(texts), tokenizer, config, label_names=model_file.labels)
     report = evaluate_part(model_file, part, stride=config.stride, limit=limit, weights=weights)
     adapted: Report | None = None
     if adapt:

@@ -73,6 +73,9 @@ class DataConfig:
     columns: list[str] = _help([], "of CSV, TSV or Parquet: columns to read, joined in this order")
     join: str = _help(" ", "put between joined columns")
     field: str = _help("text", "of JSONL: the field that holds the text")
+    labelled: bool = _help(False, "records: each has a label; where there is no label_column, its file's name")
+    label_column: str = _help("", "of CSV, TSV, Parquet, JSONL: the column or field of the label (implies labelled)")
+    label_names: list[str] = _help([], "names for labels, each as OLD=NEW, such as 1=World")
     errors: Literal["strict", "replace", "skip"] = _help(
         "strict", "bytes that are not UTF-8: strict stops, replace writes U+FFFD, skip leaves them out"
     )

@@ -22,6 +22,7 @@ FLAGS = {
     "--kind": "data.kind",
     "--columns": "data.columns",
     "--field": "data.field",
+    "--label-column": "data.label_column",
     "--errors": "data.errors",
     "--max-vocab": "data.max_vocab",
     "--min-count": "data.min_count",

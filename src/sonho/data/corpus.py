@@ -53,14 +53,17 @@ def build_corpus(
     return dataclasses.replace(corpus, kind=data_kind(config), notes=notes)
 
 
-def encode_for_evaluation(paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig) -> Part:
-    """A held-out text as one part: the tokens that it would have as a split.
+def encode_for_evaluation(
+    paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig, *, label_names: Sequence[str] = ()
+) -> Part:
+    """A held-out text as one part: the tokens that it would have as a split, and the labels if it is labelled.
 
-    Symbols that the tokenizer lacks stand in `Part.unknown`.
+    Symbols that the tokenizer lacks stand in `Part.unknown`. Raises DataError for a label not in `label_names`.
     """
     files = _expand(paths)
     large = input_bytes(files) > config.prepare_megabytes * 1e6
-    return encode_whole(Job(files, config, tokenizer=tokenizer, folder=scratch_folder() if large else None))
+    folder = scratch_folder() if large else None
+    return encode_whole(Job(files, config, tokenizer=tokenizer, folder=folder, label_names=tuple(label_names)))
 
 
 def encode_text(text: str, tokenizer: Tokenizer, config: DataConfig) -> Part:

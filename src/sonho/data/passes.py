@@ -12,9 +12,10 @@ from pathlib import Path
 from sonho.config import DataConfig
 from sonho.data.encode import PartWriter, write_records, write_stream
 from sonho.data.files import display_name
+from sonho.data.labels import is_labelled, label_ids
 from sonho.data.notes import record_notes, stream_notes
 from sonho.data.parts import Part
-from sonho.data.sources import iter_record_blocks, iter_text, lines_of
+from sonho.data.sources import iter_labelled_blocks, iter_record_blocks, iter_text, lines_of
 from sonho.data.splits import SPLITS, RecordSplit, Shares, TextCutter, data_kind, split_records, stream_sizes
 from sonho.errors import DataError
 from sonho.text.fitting import fit_tokenizer
@@ -34,6 +35,7 @@ class Job:
     tokenizer: Tokenizer | None = None  # None: fitted on the text
     folder: Path | None = None
     text: str | None = None  # read in place of files
+    label_names: tuple[str, ...] = ()  # of labelled records: the labels that there are; empty: those found
 
     def chunks(self) -> Iterator[str]:
         """One long text, in pieces."""
@@ -44,8 +46,21 @@ class Job:
 
         The steps come before the split: two titles that differ only in case are one, lower-cased.
         """
-        blocks = iter([lines_of(self.text)]) if self.text is not None else iter_record_blocks(self.files, self.config)
-        return (apply_steps(steps, block) for block in blocks)
+        return (texts for texts, _ in self.labelled_blocks(steps))
+
+    def labelled_blocks(self, steps: Steps) -> Iterator[tuple[list[str], list[str]]]:
+        """The same with the label of each; of records that have none, with an empty list."""
+        if self.labelled:
+            blocks = iter_labelled_blocks(self.files, self.config)
+        else:
+            plain = iter([lines_of(self.text)]) if self.text is not None else None
+            blocks = ((block, []) for block in plain or iter_record_blocks(self.files, self.config))
+        return ((apply_steps(steps, texts), labels) for texts, labels in blocks)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the items come with labels. A text at hand has none."""
+        return self.text is None and is_labelled(self.config)
 
 
 def apply_steps(steps: Steps, records: list[str]) -> list[str]:
@@ -81,25 +96,28 @@ def read_stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], l
 
 
 def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
-    """Tokenise independent items; a seeded choice of them is held out."""
+    """Tokenise independent items; a seeded choice of them is held out. The job of labelled ones has their names."""
     steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
-    split = split_records(job.record_blocks(steps), shares, job.seed)
+    split = split_records(job.record_blocks(steps), shares, job.seed, folded=job.labelled)
     tokenizer = job.tokenizer or _fit_to_records(job, steps, split)
-    hashes = array("Q")
+    hashes, labelled = array("Q"), job.labelled
     with ExitStack() as stack:
-        writers = {name: PartWriter(tokenizer, name, records=True, folder=job.folder) for name in SPLITS}
-        for writer in writers.values():
-            stack.enter_context(writer)
-        for block in job.record_blocks(steps):
+        writers = {
+            name: stack.enter_context(PartWriter(tokenizer, name, records=True, folder=job.folder, labelled=labelled))
+            for name in SPLITS
+        }
+        for block, labels in job.labelled_blocks(steps):
             values = split.hash(block)
+            ids = label_ids(labels, job.label_names) if labelled else None
             for name, mask in split.sides(values).items():
                 watch = job.tokenizer is not None or name == "test"
-                write_records(list(compress(block, mask.tolist())), writers[name], job.config, watch=watch)
+                own = list(compress(block, mask.tolist()))
+                write_records(own, writers[name], job.config, watch=watch, labels=None if ids is None else ids[mask])
             if len(hashes) < MOST_HASHES:
                 hashes.frombytes(values.tobytes())
         parts = {name: writer.finish() for name, writer in writers.items()}
     parts = {name: part for name, part in parts.items() if part.num_records or name == "train"}
-    return tokenizer, parts, record_notes(parts, hashes, job.seed)
+    return tokenizer, parts, record_notes(parts, hashes, job.seed, near=labelled)
 
 
 def _fit_to_records(job: Job, steps: Steps, split: RecordSplit) -> Tokenizer:

@@ -55,7 +55,7 @@ class RecordBatches:
         real = padded = 0
         block_size = self.batch_size * BATCHES_IN_BLOCK
         for block in range(-(-min(self.num_records, MOST_MEASURED) // block_size)):
-            lengths = np.diff(self._sorted_block(0, block))[:, 0]
+            lengths = np.diff(self._sorted_block(0, block)[:, :2])[:, 0]
             for start in range(0, len(lengths), self.batch_size):
                 piece = lengths[start : start + self.batch_size]
                 real += int(piece.sum())
@@ -63,12 +63,12 @@ class RecordBatches:
         return real / padded if padded else 1.0
 
     def _sorted_block(self, epoch: int, block: int) -> np.ndarray:
-        """Where the records of a block begin and end, the shortest first; (up to 64 * N, 2)."""
+        """Where the records of a block begin and end, and their numbers, the shortest first; (up to 64 * N, 3)."""
         if self._block is None or self._block[0] != (epoch, block):
             first = block * BATCHES_IN_BLOCK * self.batch_size
             places = np.arange(first, min(first + BATCHES_IN_BLOCK * self.batch_size, self.num_records))
             records = permuted(places, self.num_records, derive_key("records", self.seed, epoch))
-            spans = self._offsets.gather(records, 2)
+            spans = np.column_stack([self._offsets.gather(records, 2), records])
             spans = spans[np.argsort(spans[:, 1] - spans[:, 0], kind="stable")]
             self._block = (epoch, block), spans
         return self._block[1]
@@ -86,4 +86,5 @@ class RecordBatches:
             lengths=lengths,
             fresh=True,
             num_tokens=int(lengths.sum()),
+            labels=None if self.part.labels is None else self.part.labels[spans[:, 2]],
         )

@@ -52,11 +52,12 @@ class ModelFile:
     gradient_rms: Arrays = field(
         default_factory=dict
     )  # a code (uint8) a weight, see training/gradient_rms.py; or empty
+    labels: tuple[str, ...] = ()  # of labelled data: the name of each number
 
 
 def save_model_file(path: Path, model_file: ModelFile) -> None:
     """Write a model file durably. Raises StorageError."""
-    header = {
+    header: dict[str, Any] = {
         "model": to_dict(model_file.model),
         "tokenizer": model_file.tokenizer.to_json(),
         "data_kind": model_file.data_kind,
@@ -64,6 +65,8 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
         "sampling": to_dict(model_file.sampling),
         "record": model_file.record,
     }
+    if model_file.labels:
+        header["labels"] = list(model_file.labels)
     codes = {f"{RMS_PREFIX}{name}": array for name, array in model_file.gradient_rms.items()}
     write_container(path, "model", header, {**model_file.arrays, **codes})
 
@@ -85,6 +88,7 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
             window=header["window"],
             sampling=from_stored(SamplingConfig, header["sampling"]),
             record=dict(header["record"]),
+            labels=_labels(header.get("labels", [])),
             gradient_rms={name.removeprefix(RMS_PREFIX): stored[name] for name in stored if name not in arrays},
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
@@ -175,6 +179,15 @@ def _check_arrays(loaded: ModelFile) -> None:
     if loaded.gradient_rms and loaded.gradient_rms.keys() != expected.keys():
         raise DataError("gradient statistics are there for some arrays only")
     return None
+
+
+def _labels(names: Any) -> tuple[str, ...]:
+    """Raises DataError unless they are distinct strings."""
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise DataError("the labels must be a list of names")
+    if len(set(names)) != len(names):
+        raise DataError("two labels have the same name")
+    return tuple(names)
 
 
 def _check_ngram(arrays: Arrays, order: int) -> None:

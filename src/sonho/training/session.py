@@ -215,6 +215,7 @@ class Session:
             arrays=to_arrays(self.model),
             window=self.window,
             sampling=self.config.sampling,
+            labels=self.corpus.label_names,
             record={
                 "sonho": sonho.__version__,
                 "torch": torch.__version__,
