@@ -76,6 +76,8 @@ class DataConfig:
     labelled: bool = _help(False, "records: each has a label; where there is no label_column, its file's name")
     label_column: str = _help("", "of CSV, TSV, Parquet, JSONL: the column or field of the label (implies labelled)")
     label_names: list[str] = _help([], "names for labels, each as OLD=NEW, such as 1=World")
+    label_separator: str = _help("", "between the labels of one record, such as ; where model.condition=label")
+    vectors: str = _help("", "a .npy file with a row of numbers for each record, for model.condition=vector")
     errors: Literal["strict", "replace", "skip"] = _help(
         "strict", "bytes that are not UTF-8: strict stops, replace writes U+FFFD, skip leaves them out"
     )

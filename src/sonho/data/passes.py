@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
+import numpy as np
+
 from sonho.config import DataConfig
 from sonho.data.encode import PartWriter, write_records, write_stream
 from sonho.data.files import display_name
@@ -62,6 +64,17 @@ class Job:
         """Whether the items come with labels. A text at hand has none."""
         return self.text is None and is_labelled(self.config)
 
+    @property
+    def numbered(self) -> bool:
+        """Whether each item keeps its number, counted from 0, in place of a label: it has a vector elsewhere."""
+        return self.text is None and bool(self.config.vectors)
+
+    def marks(self, labels: Sequence[str], first: int, count: int) -> np.ndarray | None:
+        """What stays with each of `count` items from number `first` on: its number or its label's, (count,) int64."""
+        if self.numbered:
+            return np.arange(first, first + count)
+        return label_ids(labels, self.label_names) if self.labelled and self.label_names else None
+
 
 def apply_steps(steps: Steps, records: list[str]) -> list[str]:
     """The tokenizer's steps on each record."""
@@ -100,24 +113,25 @@ def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], 
     steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
     split = split_records(job.record_blocks(steps), shares, job.seed, folded=job.labelled)
     tokenizer = job.tokenizer or _fit_to_records(job, steps, split)
-    hashes, labelled = array("Q"), job.labelled
+    hashes, marked, first = array("Q"), job.labelled or job.numbered, 0
     with ExitStack() as stack:
         writers = {
-            name: stack.enter_context(PartWriter(tokenizer, name, records=True, folder=job.folder, labelled=labelled))
+            name: stack.enter_context(PartWriter(tokenizer, name, records=True, folder=job.folder, labelled=marked))
             for name in SPLITS
         }
         for block, labels in job.labelled_blocks(steps):
             values = split.hash(block)
-            ids = label_ids(labels, job.label_names) if labelled else None
+            marks = job.marks(labels, first, len(block))
+            first += len(block)
             for name, mask in split.sides(values).items():
                 watch = job.tokenizer is not None or name == "test"
                 own = list(compress(block, mask.tolist()))
-                write_records(own, writers[name], job.config, watch=watch, labels=None if ids is None else ids[mask])
+                write_records(own, writers[name], job.config, watch=watch, labels=None if marks is None else marks[mask])
             if len(hashes) < MOST_HASHES:
                 hashes.frombytes(values.tobytes())
         parts = {name: writer.finish() for name, writer in writers.items()}
     parts = {name: part for name, part in parts.items() if part.num_records or name == "train"}
-    return tokenizer, parts, record_notes(parts, hashes, job.seed, near=labelled)
+    return tokenizer, parts, record_notes(parts, hashes, job.seed, near=job.labelled)
 
 
 def _fit_to_records(job: Job, steps: Steps, split: RecordSplit) -> Tokenizer:

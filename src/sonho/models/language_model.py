@@ -91,22 +91,21 @@ class LanguageModel(nn.Module):
     def _hidden(self, tokens: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """What the last layer gives, (N, T, H), and the state."""
         config = self.config
-        hidden, tables = self._inputs(tokens)
-        given, new_state = len(self.layers), []
-        condition = state[given] if len(state) > given else None
-        for layer, layer_state in zip(self._layers(), state, strict=False):
-            if condition is not None and not new_state:
-                hidden, after = layer(hidden, layer_state, lengths, *tables or (None,), condition)
-            else:
-                hidden, after = layer(hidden, layer_state, lengths, *tables)
-            tables = ()
+        hidden, further = self._inputs(tokens)
+        states, conditions = state[: len(self.layers)], state[len(self.layers) :]
+        if conditions:
+            further["condition"] = conditions[0]
+        new_state = []
+        for layer, layer_state in zip(self._layers(), states, strict=True):
+            hidden, after = layer(hidden, layer_state, lengths, **further)
+            further = {}  # of the first layer alone
             if hasattr(layer, "norm"):
                 hidden = layer.norm(hidden)
             hidden = drop(hidden, config.dropout, config.dropout_kind, self.training)
             new_state.append(after)
-        return hidden, (*new_state, *state[given:])
+        return hidden, (*new_state, *conditions)
 
-    def _inputs(self, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _inputs(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """What the first layer is fed: ids wherever it can look them up itself, beside their embedding if any."""
         config = self.config
         if config.dropout_input and self.training:
@@ -114,12 +113,12 @@ class LanguageModel(nn.Module):
                 vectors = F.one_hot(tokens, self.vocab_size).to(self.mask.dtype)
             else:
                 vectors = self.embedding(tokens)
-            return drop(vectors, config.dropout_input, config.dropout_kind, self.training), ()
+            return drop(vectors, config.dropout_input, config.dropout_kind, self.training), {}
         if self.embedding is None:
-            return tokens, ()
+            return tokens, {}
         if isinstance(self.layers[0], Recurrent):
-            return tokens, (self.embedding.weight,)
-        return self.embedding(tokens), ()
+            return tokens, {"embedding": self.embedding.weight}
+        return self.embedding(tokens), {}
 
     def output_weight(self) -> Tensor:
         """The (V, H) matrix of the output layer, which may be the embedding's."""
@@ -180,8 +179,6 @@ def check_model_config(config: ModelConfig) -> None:
         )
     if config.weight_drop and config.cell == "conv":
         raise UsageError("model.weight_drop works on hidden-to-hidden weights; a conv layer has none")
-    if config.condition != "none" and config.cell == "conv":
-        raise UsageError("model.condition begins a state; a conv layer has none, take lstm, gru or rnn")
 
 
 def detach(state: State) -> State:

@@ -30,6 +30,7 @@ import numpy as np
 
 from sonho.config import DataKind, ModelConfig, SamplingConfig, from_stored, to_dict
 from sonho.errors import DataError, InputNotFoundError, ModelFileError
+from sonho.storage.condition import Condition, condition_from_json
 from sonho.storage.container import Arrays, read_container, write_container
 from sonho.text import Tokenizer, tokenizer_from_json
 
@@ -53,6 +54,7 @@ class ModelFile:
         default_factory=dict
     )  # a code (uint8) a weight, see training/gradient_rms.py; or empty
     labels: tuple[str, ...] = ()  # of labelled data: the name of each number
+    condition: Condition | None = None  # what the network was told beside the text
 
 
 def save_model_file(path: Path, model_file: ModelFile) -> None:
@@ -67,6 +69,8 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
     }
     if model_file.labels:
         header["labels"] = list(model_file.labels)
+    if model_file.condition is not None:
+        header["condition"] = model_file.condition.to_json()
     codes = {f"{RMS_PREFIX}{name}": array for name, array in model_file.gradient_rms.items()}
     write_container(path, "model", header, {**model_file.arrays, **codes})
 
@@ -89,6 +93,7 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
             sampling=from_stored(SamplingConfig, header["sampling"]),
             record=dict(header["record"]),
             labels=_labels(header.get("labels", [])),
+            condition=condition_from_json(header.get("condition")),
             gradient_rms={name.removeprefix(RMS_PREFIX): stored[name] for name in stored if name not in arrays},
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
@@ -164,7 +169,10 @@ def _check_arrays(loaded: ModelFile) -> None:
         raise DataError("tied weights need embedding_dim = hidden_size")
     if loaded.model.num_layers > len(loaded.arrays):
         raise DataError(f"{loaded.model.num_layers} layers, but only {len(loaded.arrays)} arrays")
-    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size)
+    size = 0 if loaded.condition is None else loaded.condition.size
+    if (loaded.model.condition == "none") != (size == 0) or (size and loaded.model.cell == "conv"):
+        raise DataError(f"condition {loaded.model.condition!r} of {size} numbers for cell {loaded.model.cell!r}")
+    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size, size)
     for name in sorted(expected.keys() | loaded.arrays.keys()):
         found = loaded.arrays.get(name)
         if found is None or name not in expected:

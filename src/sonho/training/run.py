@@ -27,6 +27,7 @@ from sonho.text import masked_ids, tokenizer_from_json
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from sonho.training.conditioning import records_for_conditions
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
 from sonho.training.plan import Plan, intervals, plan, step_tokens
@@ -99,12 +100,14 @@ def _fresh(
     callbacks: Sequence[Callback],
     began: float,
 ) -> Result:
-    config = build_config(settings)
-    _set_threads(config)
     given = {f"{section}.{key}" for section, values in settings.items() for key in values}
+    config = records_for_conditions(build_config(settings), given)
+    _set_threads(config)
     start, tokenizer = None, None
     if init:
         start = load_model_file(init)
+        if start.condition is not None:
+            raise UsageError("--init cannot start from a conditioned model; train on its records and the new ones")
         _check_fit(start, config, given)
         config.data.level = start.tokenizer.level  # how bytes are read depends on it
         start = grown_model(start, paths, config.data)
@@ -113,7 +116,7 @@ def _fresh(
     corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
     for line in corpus.notes:
         say(line)
-    if config.model.cell == "ngram":
+    if config.model.cell == "ngram" and config.model.condition == "none":
         seconds, validation, test = count_ngrams(folder, config, corpus)
         return Result(folder, True, seconds, validation, test)
     made = planned(config, given, corpus, time.perf_counter() - began)
@@ -140,11 +143,11 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Pl
 
 def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str, ...]:
     """What `train` would choose for these texts here, and why, without training."""
-    config = build_config(settings or {})
+    given = {f"{section}.{key}" for section, values in (settings or {}).items() for key in values}
+    config = records_for_conditions(build_config(settings or {}), given)
     if config.model.cell == "ngram":
         raise UsageError("an n-gram is counted, not trained; there is nothing to choose")
     _set_threads(config)
-    given = {f"{section}.{key}" for section, values in (settings or {}).items() for key in values}
     with tempfile.TemporaryDirectory() as folder:
         corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=Path(folder, "data"))
         made = planned(config, given, corpus, 0.0)

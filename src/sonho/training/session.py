@@ -29,6 +29,7 @@ from sonho.text import Tokenizer, masked_ids
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.checkpoint import restore, save_checkpoint
+from sonho.training.conditioning import fit_conditions
 from sonho.training.gradient_rms import MOST_GRADIENTS, measure_rms
 from sonho.training.plan import intervals
 from sonho.training.trainer import Trainer
@@ -41,6 +42,8 @@ VALIDATION_TOKENS = 200_000
 TRIAL_TOKENS, TRIAL_GRADIENTS = 20_000, 8
 # Of the minutes, learning gets at least this share, whatever the reading took.
 LEAST_SHARE = 0.4
+# Samples while it learns are of the commonest labels only.
+LABELS_SHOWN = 4
 # The n-grams to beat are counted on this much of the training part: their memory is not the user's.
 BASELINE_TOKENS = 1_500_000
 
@@ -87,8 +90,12 @@ class Session:
             if last:
                 self._leave_out_parts_without_a_window()
         self.masked = masked_ids(self.tokenizer, self.data_kind)
+        self.conditions = fit_conditions(config, corpus)
+        size = 0 if self.conditions is None else self.conditions.condition.size
         torch.manual_seed(config.training.seed)
-        self.model = LanguageModel(config.model, self.tokenizer.vocab_size, self.masked)
+        self.model = LanguageModel(config.model, self.tokenizer.vocab_size, self.masked, condition_size=size)
+        if checkpoint is not None and self.conditions is not None:
+            self.conditions.check_unchanged(checkpoint[0]["conditions"])
         if start is not None:
             load_arrays(self.model, start.arrays)
         for note in self.batches.notes:
@@ -113,6 +120,7 @@ class Session:
             self.budget,
             intervals(self.config, self.budget),
             last_only=self.window > 0,
+            conditions=None if self.conditions is None else self.conditions.rows,
             validate=self.validate if self.corpus.validation is not None else None,
             draw=self.draw,
             keep=self.keep,
@@ -148,7 +156,7 @@ class Session:
         if parts:
             trial = min(parts[0].num_tokens, TRIAL_TOKENS)
             closing += tokens / trial * _seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
-        if not self.window:
+        if self._is_adaptable():
             share = TRIAL_GRADIENTS / MOST_GRADIENTS
             closing += _seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS)) / share
         left = self.budget.seconds - (time.perf_counter() - self.began) - closing
@@ -159,6 +167,9 @@ class Session:
                 f" learning gets {least:.0f} seconds all the same"
             )
         return min(max(left, least), self.most_seconds)
+
+    def _is_adaptable(self) -> bool:
+        return not self.window and self.conditions is None
 
     def _gradient_rms(self, gradients: int) -> Arrays:
         return measure_rms(self.model, self.corpus.train, gradients=gradients)
@@ -200,13 +211,14 @@ class Session:
             self.window,
             self.config.data.stride,
             limit=limit,
+            conditions=None if self.conditions is None else self.conditions.rows,
         )
 
     def snapshot(self) -> ModelFile:
         """The weights now in the model, as a model file. Nothing in it depends on the clock or the machine."""
         counters = self.trainer.counters
         data = to_dict(self.config.data)
-        data["test"] = ""  # may be a path of this machine
+        data["test"] = data["vectors"] = ""  # may be paths of this machine
         validated = counters.curve[-1][1] if counters.curve else None
         return ModelFile(
             model=self.config.model,
@@ -216,6 +228,7 @@ class Session:
             window=self.window,
             sampling=self.config.sampling,
             labels=self.corpus.label_names,
+            condition=None if self.conditions is None else self.conditions.condition,
             record={
                 "sonho": sonho.__version__,
                 "torch": torch.__version__,
@@ -237,39 +250,50 @@ class Session:
 
     def draw(self) -> Iterator[dict[str, Any]]:
         sampling = self.config.sampling
-        yield from self._texts(sampling.prompts, sampling.temperatures, sampling.max_tokens)
+        yield from self._texts(sampling.prompts, sampling.temperatures, sampling.max_tokens, self._shown_labels())
 
     def gallery(self) -> Iterator[dict[str, Any]]:
         """Every gallery prompt at every gallery temperature, at length, from the kept model."""
         sampling = self.config.sampling
-        yield from self._texts(sampling.gallery_prompts, sampling.gallery_temperatures, sampling.gallery_tokens)
+        temperatures, labels = sampling.gallery_temperatures, self._shown_labels()
+        yield from self._texts(sampling.gallery_prompts, temperatures, sampling.gallery_tokens, labels)
+
+    def _shown_labels(self) -> Sequence[str | None]:
+        """The commonest labels, of which samples are shown; [None] where there are none."""
+        if self.conditions is None or not self.conditions.condition.labels:
+            return [None]
+        condition = self.conditions.condition
+        by_share = sorted(zip(condition.mean, condition.labels, strict=True), reverse=True)
+        return [label for _, label in by_share[:LABELS_SHOWN]]
 
     def _texts(
-        self, prompts: Sequence[str], temperatures: Sequence[float], max_tokens: int
+        self, prompts: Sequence[str], temperatures: Sequence[float], max_tokens: int, labels: Sequence[str | None]
     ) -> Iterator[dict[str, Any]]:
         sampling = self.config.sampling
         model = Model(self.snapshot())
         # Each text has a seed of its own: with one for all, the texts of a gallery fall into step.
         seeds = itertools.count(self.config.training.seed + 1000 * self.trainer.counters.step)
-        for temperature in temperatures:
-            for prompt in prompts:
-                made = model.generate(
-                    prompt,
-                    max_tokens=max_tokens,
-                    temperature=temperature,
-                    top_k=sampling.top_k or None,
-                    top_p=sampling.top_p,
-                    min_p=sampling.min_p,
-                    repetition_penalty=sampling.repetition_penalty,
-                    seed=next(seeds) % 2**63,
-                )
-                yield {"prompt": prompt, "temperature": temperature, "text": made.text}
+        for temperature, prompt, label in itertools.product(temperatures, prompts, labels):
+            made = model.generate(
+                prompt,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_k=sampling.top_k or None,
+                top_p=sampling.top_p,
+                min_p=sampling.min_p,
+                repetition_penalty=sampling.repetition_penalty,
+                seed=next(seeds) % 2**63,
+                label=label,
+            )
+            shown = {} if label is None else {"label": label}
+            yield {"prompt": prompt, "temperature": temperature, **shown, "text": made.text}
 
     def save(self) -> None:
         header = {
             "config": to_dict(self.config),
             "tokenizer": self.tokenizer.to_json(),
             "digest": self.corpus.digest,
+            "conditions": "" if self.conditions is None else self.conditions.digest,
             "paths": [path if path == "-" else os.path.abspath(path) for path in self.paths],
             "plan": self.plan_text,
             "baselines": self.baselines,
@@ -283,7 +307,7 @@ class Session:
         """Score the kept weights, which are the best ones and not always the last."""
         kept = load_model_file(self.folder)
         load_arrays(self.model, kept.arrays)
-        if not self.window:
+        if self._is_adaptable():
             kept.gradient_rms = self._gradient_rms(MOST_GRADIENTS)
         for name, part in (("validation", self.corpus.validation), ("test", self.corpus.test)):
             if part is not None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from sonho.config import TrainingConfig
@@ -72,7 +73,7 @@ class Trainer:
 
     validate() -> nats per token on the held-out part, of the weights now in the model;
     draw() -> samples from the weights now in the model; keep() stores them as the model file;
-    save() writes a checkpoint.
+    save() writes a checkpoint. `conditions` (C, F): what a conditioned network is told of a record, by its label.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Trainer:
         intervals: Intervals,
         *,
         last_only: bool = False,
+        conditions: np.ndarray | None = None,
         validate: Callable[[], float] | None,
         draw: Callable[[], Iterator[dict[str, Any]]],
         keep: Callable[[], None],
@@ -93,6 +95,7 @@ class Trainer:
         self.model, self.batches, self.config = model, batches, config
         self.budget, self.intervals = budget, intervals
         self.last_only = last_only
+        self.conditions = None if conditions is None else torch.from_numpy(conditions)
         self.validate, self.draw, self.keep, self.save = validate, draw, keep, save
         self.callbacks = list(callbacks)
         self.optimizers = make_optimizers(model, config)
@@ -188,7 +191,10 @@ class Trainer:
         self.model.train()
         state = self.state
         if batch.fresh:
-            state = self.model.initial_state(batch.inputs.shape[0])
+            condition = None
+            if self.conditions is not None and batch.labels is not None:
+                condition = self.conditions[torch.from_numpy(batch.labels)]  # (N, F)
+            state = self.model.initial_state(batch.inputs.shape[0], condition)
         inputs = torch.from_numpy(batch.inputs)  # (N, T)
         targets = torch.from_numpy(batch.targets[:, -1:] if self.last_only else batch.targets)
         loss, state = self.model.loss(inputs, targets, state, last_only=self.last_only)
