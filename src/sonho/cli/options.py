@@ -134,7 +134,11 @@ def read_recipe(name: str) -> Layer:
 
 
 def _metavar(kind: str) -> str:
-    choices = {"ConditionKind": "none|label|vector", "Level": "char|byte|word|subword", "DataKind": "stream|records|windows"}
+    choices = {
+        "ConditionKind": "none|label|vector",
+        "Level": "char|byte|word|subword",
+        "DataKind": "stream|records|windows",
+    }
     if kind in choices:
         return choices[kind]
     if kind.startswith("Literal"):

@@ -126,7 +126,9 @@ def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], 
             for name, mask in split.sides(values).items():
                 watch = job.tokenizer is not None or name == "test"
                 own = list(compress(block, mask.tolist()))
-                write_records(own, writers[name], job.config, watch=watch, labels=None if marks is None else marks[mask])
+                write_records(
+                    own, writers[name], job.config, watch=watch, labels=None if marks is None else marks[mask]
+                )
             if len(hashes) < MOST_HASHES:
                 hashes.frombytes(values.tobytes())
         parts = {name: writer.finish() for name, writer in writers.items()}

@@ -107,9 +107,7 @@ class RowWriter:
         return text + self._matcher.flush()
 
 
-def feed_rows(
-    stepper: Stepper, prompts: Sequence[Array], conditions: Sequence[Array | None]
-) -> tuple[Array, State]:
+def feed_rows(stepper: Stepper, prompts: Sequence[Array], conditions: Sequence[Array | None]) -> tuple[Array, State]:
     """Feed each prompt (T_n,) to the first state of its condition (1, F), alone; None is the zero or mean state.
 
     Returns logits (N, V) and the state of N rows.

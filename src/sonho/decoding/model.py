@@ -35,7 +35,7 @@ from sonho.decoding.settings import (
 from sonho.decoding.stepper import build_stepper
 from sonho.decoding.symbols import forced_ids, logit_biases
 from sonho.errors import UsageError
-from sonho.storage.condition import Label, Rows
+from sonho.storage.condition import Label, Rows, told_row
 from sonho.storage.model_file import ModelFile, load_model_file
 
 DEFAULT_TEMPERATURE = 0.8
@@ -176,15 +176,7 @@ class Model:
 
     def _condition(self, options: ConditionOptions) -> Rows | None:
         """The row (1, F) of the label or vector among the options; None where there is none: the mean."""
-        label, vector = options.get("label"), options.get("vector")
-        if label is None and vector is None:
-            return None
-        condition = self.model_file.condition
-        if condition is None:
-            raise UsageError("the model was trained without labels or vectors; train one with --condition")
-        if label is not None and vector is not None:
-            raise UsageError("give a label or a vector, not both")
-        return condition.label_row(label) if label is not None else condition.vector_row(vector)  # type: ignore[arg-type]
+        return told_row(self.model_file.condition, options.get("label"), options.get("vector"))
 
     def _conditions(
         self, options: ConditionOptions, labels: Sequence[Label] | None, vectors: Any, count: int

@@ -83,6 +83,17 @@ class Condition:
         }
 
 
+def told_row(condition: Condition | None, label: Any = None, vector: Any = None) -> Rows | None:
+    """The row (1, F) of what a person asks for; None where that is nothing: the mean. Raises UsageError."""
+    if label is None and vector is None:
+        return None
+    if condition is None:
+        raise UsageError("the model was trained without labels or vectors; train one with --condition")
+    if label is not None and vector is not None:
+        raise UsageError("give a label or a vector, not both")
+    return condition.label_row(label) if label is not None else condition.vector_row(vector)
+
+
 def split_labels(text: str, separator: str) -> list[str]:
     """The labels of one item.
 
