@@ -6,6 +6,7 @@ Shapes: N rows, T time, V vocabulary, D input, H hidden, G gates, K kernel size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def _recurrent_layer(
 ) -> LayerSpec:
     weight_ih, weight_hh, bias = (arrays[f"layers.{index}.{name}"] for name in ("weight_ih", "weight_hh", "bias"))
     cell = config.cell if config.cell != "rnn" else f"rnn_{config.nonlinearity}"
-    inputs: dict[str, Array] = {"weight_ih": weight_ih, "bias": bias}
+    inputs: dict[str, Any] = {"weight_ih": weight_ih, "bias": bias}
     if takes_ids:
         inputs = {"table": weight_ih.T + bias if vectors is None else vectors @ weight_ih.T + bias}  # (V, G*H)
     return LayerSpec(

@@ -36,7 +36,7 @@ class Stepper(Protocol):
     vocab_size: int
 
     def initial_state(self, batch_size: int, condition: Array | None = None) -> State:
-        """The state before any token. `condition` (N, F), float32, is for a conditioned network: without it, the mean."""
+        """The state before any token; of a conditioned network, for `condition` (N, F) or the mean one."""
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
         """`tokens` (N,) to logits (N, V) and the new state."""

@@ -77,8 +77,8 @@ def evaluate_stepper(
     state: State = ()
     for block in scoring_blocks(part, data_kind, window, stride, tokenizer.eos_id, limit=limit):
         if block.fresh:
-            told = conditions is not None and block.labels is not None
-            state = stepper.initial_state(len(block.inputs), conditions[block.labels] if told else None)
+            told = None if conditions is None or block.labels is None else conditions[block.labels]  # (N, F)
+            state = stepper.initial_state(len(block.inputs), told)
         logits, targets, state = _scored(stepper, block, state)  # (M, V), (M,)
         nats = target_nats(logits, targets)
         tally.add(float(nats.sum()), int((logits.argmax(axis=-1) == targets).sum()), targets)

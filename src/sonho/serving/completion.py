@@ -33,7 +33,7 @@ class PromptRead:
 
 
 class Completion:
-    """`size` texts from one prompt. `start` is where a session stands; without one a text begins, as `condition` says."""
+    """`size` texts from one prompt. `start` is where a session stands; without one a text begins from `condition`."""
 
     def __init__(
         self,

@@ -66,8 +66,8 @@ def make_plan(request: CompletionRequest, model: ServedModel, handle: Handle, se
             Completion(
                 handle, model, number, ids, settings, bias, seed=seed, size=rows if max_tokens else 0,
                 num_logprobs=row_logprobs, echo_logprobs=scored,
-                start=session.stand if session else None, condition=condition, history=session.recent_ids if session else (),
-                keeps_stand=session is not None,
+                start=session.stand if session else None, history=session.recent_ids if session else (),
+                condition=condition, keeps_stand=session is not None,
             )
         )  # fmt: skip
     shown = [

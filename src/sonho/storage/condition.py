@@ -42,7 +42,8 @@ class Condition:
         if not np.isfinite(values).all():
             raise UsageError("a vector holds NaN or infinity; give finite numbers")
         standard = (values.astype(np.float64) - np.array(self.mean)) / np.array(self.scale)
-        return standard.astype(np.float32)
+        rows: Rows = standard.astype(np.float32)
+        return rows
 
     def label_row(self, label: Label) -> Rows:
         """The row (1, F) of a label, of several, or of labels with weights, which are scaled to the sum 1.
