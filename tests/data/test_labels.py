@@ -87,7 +87,7 @@ def test_shards_keep_the_labels(write, tmp_path):
     np.testing.assert_array_equal(again.train.labels, here.train.labels)
     labels = tmp_path / "shards" / "train-labels-00000.bin"
     labels.write_bytes(bytes(labels.stat().st_size))
-    with pytest.raises(DataError, match=r"train-labels-00000\.bin has been altered"):
+    with pytest.raises(DataError, match="or its labels has been altered"):
         load_prepared(tmp_path / "shards", verify=True)
 
 

@@ -18,6 +18,8 @@ Layer = dict[str, dict[str, Any]]
 
 # Flags that are short for a setting; help and default come from the setting itself.
 FLAGS = {
+    "--task": "model.task",
+    "--strip": "data.strip",
     "--level": "data.level",
     "--kind": "data.kind",
     "--columns": "data.columns",
@@ -138,6 +140,8 @@ def _metavar(kind: str) -> str:
         "ConditionKind": "none|label|vector",
         "Level": "char|byte|word|subword",
         "DataKind": "stream|records|windows",
+        "TaskName": "generate|classify|tag",
+        "Strip": "accents|case|both",
     }
     if kind in choices:
         return choices[kind]

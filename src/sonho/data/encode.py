@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from sonho.config import DataConfig
+from sonho.data.batch import NO_TARGET
+from sonho.data.labels import LabelKind
 from sonho.data.parts import MemoryStore, Part, TokenStore, part_digest
 from sonho.data.shards import ShardStore, ShardWriter, map_offsets
 from sonho.errors import UsageError
@@ -22,7 +24,7 @@ class PartWriter:
     """Collects the ids of one split, and counts what they stand for."""
 
     def __init__(
-        self, tokenizer: Tokenizer, name: str, *, records: bool, folder: Path | None, labelled: bool = False
+        self, tokenizer: Tokenizer, name: str, *, records: bool, folder: Path | None, labelled: LabelKind | None = None
     ) -> None:
         self.tokenizer = tokenizer
         self.num_cut = 0
@@ -34,12 +36,12 @@ class PartWriter:
         if records:
             self._offsets = _Arrays(np.dtype(np.int64), folder, f"{name}-offsets", one_file=True)
             self._offsets.append(np.zeros(1, np.int64))
-        self._labels = None
+        self.labelled, self._labels = labelled, None
         if labelled:
-            self._labels = _Arrays(np.dtype(np.int64), folder, f"{name}-labels", one_file=True)
+            self._labels = _Arrays(np.dtype(np.int64), folder, f"{name}-{labelled}", one_file=True)
 
     def append(self, tokens: np.ndarray, lengths: np.ndarray | None = None, labels: np.ndarray | None = None) -> None:
-        """Add ids (L,), and for records the length of each, its <eos> included, and its label if they have them."""
+        """Add ids (L,), and for records the length of each, its <eos> included, and the labels if there are any."""
         for start in range(0, len(tokens), _BLOCK_CHARS):
             block = tokens[start : start + _BLOCK_CHARS]
             self._seen += np.bincount(block, minlength=len(self._seen))
@@ -73,7 +75,7 @@ class PartWriter:
                 None if offsets is None else offsets.digest,
                 None if labels is None else labels.digest,
             ),
-            labels=None if labels is None else _as_array(labels),
+            **({} if labels is None else {str(self.labelled): _as_array(labels)}),
         )
 
     def __enter__(self) -> PartWriter:
@@ -101,14 +103,17 @@ def write_stream(chunks: Iterable[str], writer: PartWriter, *, watch: bool) -> N
 def write_records(
     records: list[str], writer: PartWriter, config: DataConfig, *, watch: bool, labels: np.ndarray | None = None
 ) -> None:
-    """Encode a block of records, to which the tokenizer's steps have been applied, with their labels (R,) if any.
+    """Encode a block of records, to which the tokenizer's steps have been applied, with their labels if any.
 
-    Each ends with <eos>; long ones are cut as the settings say, which count without <eos>.
+    Each ends with <eos>; long ones are cut as the settings say, which count without <eos>. Labels are one a
+    record (R,), or of tags one a character of all records.
     """
     if not records:
         return
     if watch:
         writer.note_unknown("".join(records))
+    if writer.labelled == "tags":
+        records = [with_known_symbols(record, writer.tokenizer) for record in records]
     tokens, lengths = encode_block(records, writer.tokenizer)
     if config.num_chars and labels is not None:
         raise UsageError("data.num_chars cuts records into pieces that have no labels; use data.max_length")
@@ -116,8 +121,18 @@ def write_records(
         lengths = _in_pieces(lengths, config.num_chars)
     longest = config.max_length or max(DEFAULT_MAX_LENGTH, config.num_chars)
     writer.num_cut += int((lengths > longest).sum())
+    if writer.labelled == "tags" and labels is not None:
+        tags, kept = _cut(labels, lengths, longest)
+        labels = _with_ends(tags, kept, NO_TARGET)
     tokens, lengths = _cut(tokens, lengths, longest)
     writer.append(_with_ends(tokens, lengths, writer.tokenizer.eos_id), lengths + 1, labels)
+
+
+def with_known_symbols(text: str, tokenizer: Tokenizer) -> str:
+    """The text with the commonest symbol in place of each that the tokenizer lacks, so that no place is lost."""
+    unknown = tokenizer.unknown_in(text)
+    common = tokenizer.decode([1])
+    return text.translate(dict.fromkeys(map(ord, unknown), common)) if unknown else text
 
 
 def encode_block(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:

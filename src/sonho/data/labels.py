@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 
 from sonho.config import DataConfig
-from sonho.errors import DataError
+from sonho.errors import DataError, UsageError
 
 MOST_LABELS = 10_000
+LabelKind = Literal["labels", "tags"]  # one a record, one a token
+
+
+def label_kind(config: DataConfig) -> LabelKind | None:
+    """What has labels. Raises UsageError where both would have, or where the tokens are not characters."""
+    if config.strip == "none":
+        return "labels" if is_labelled(config) else None
+    if is_labelled(config):
+        raise UsageError("data.strip makes a label for each character; leave out the labels of the records")
+    if config.level != "char" or config.num_chars:
+        raise UsageError("data.strip works on whole records of characters; leave out data.level and data.num_chars")
+    if config.lowercase and config.strip != "accents":
+        raise UsageError("data.lowercase leaves no capitals to restore; leave it out, or take data.strip=accents")
+    return "tags"
 
 
 def is_labelled(config: DataConfig) -> bool:

@@ -69,6 +69,7 @@ class Part:
     num_cut: int = 0  # records that were cut short
     digest: str = ""  # SHA-256 of the tokens, the offsets and the labels
     labels: np.ndarray | None = None  # (R,) int64: labelled records, into the corpus's label_names; or numbers of items
+    tags: np.ndarray | None = None  # labelled tokens: (L,) int64 into label_names, -100 where there is none
 
     @property
     def num_tokens(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from sonho.config import DataConfig
 from sonho.data.encode import PartWriter, write_records, write_stream
 from sonho.data.files import display_name
-from sonho.data.labels import is_labelled, label_ids
+from sonho.data.labels import LabelKind, label_ids, label_kind
 from sonho.data.notes import record_notes, stream_notes
 from sonho.data.parts import Part
 from sonho.data.sources import iter_labelled_blocks, iter_record_blocks, iter_text, lines_of
@@ -22,6 +22,7 @@ from sonho.data.splits import SPLITS, RecordSplit, Shares, TextCutter, data_kind
 from sonho.errors import DataError
 from sonho.text.fitting import fit_tokenizer
 from sonho.text.steps import Steps
+from sonho.text.strip import strip_block
 from sonho.text.tokenizer import Tokenizer
 
 MOST_HASHES = 4_000_000  # records among which duplicates are counted: 32 MB
@@ -51,23 +52,34 @@ class Job:
         return (texts for texts, _ in self.labelled_blocks(steps))
 
     def labelled_blocks(self, steps: Steps) -> Iterator[tuple[list[str], list[str]]]:
-        """The same with the label of each; of records that have none, with an empty list."""
+        """The same with the label of each, or the tags of all their characters; without either, an empty list."""
+        if self.labelled == "tags":
+            blocks = (apply_steps(steps, block) for block in self._plain_blocks())
+            return (strip_block(block, self.config.strip) for block in blocks)
         if self.labelled:
-            blocks = iter_labelled_blocks(self.files, self.config)
+            pairs = iter_labelled_blocks(self.files, self.config)
         else:
-            plain = iter([lines_of(self.text)]) if self.text is not None else None
-            blocks = ((block, []) for block in plain or iter_record_blocks(self.files, self.config))
-        return ((apply_steps(steps, texts), labels) for texts, labels in blocks)
+            pairs = ((block, []) for block in self._plain_blocks())
+        return ((apply_steps(steps, texts), labels) for texts, labels in pairs)
+
+    def _plain_blocks(self) -> Iterator[list[str]]:
+        return iter([lines_of(self.text)]) if self.text is not None else iter_record_blocks(self.files, self.config)
 
     @property
-    def labelled(self) -> bool:
-        """Whether the items come with labels. A text at hand has none."""
-        return self.text is None and is_labelled(self.config)
+    def labelled(self) -> LabelKind | None:
+        """What comes with labels, if anything. The records of a text at hand have none."""
+        kind = label_kind(self.config)
+        return None if kind == "labels" and self.text is not None else kind
 
     @property
     def numbered(self) -> bool:
         """Whether each item keeps its number, counted from 0, in place of a label: it has a vector elsewhere."""
         return self.text is None and bool(self.config.vectors)
+
+    @property
+    def marked(self) -> LabelKind | None:
+        """What stays with the items: labels, tags, or numbers, which are kept as labels are."""
+        return "labels" if self.numbered else self.labelled if self.label_names else None
 
     def marks(self, labels: Sequence[str], first: int, count: int) -> np.ndarray | None:
         """What stays with each of `count` items from number `first` on: its number or its label's, (count,) int64."""
@@ -111,12 +123,12 @@ def read_stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], l
 def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
     """Tokenise independent items; a seeded choice of them is held out. The job of labelled ones has their names."""
     steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
-    split = split_records(job.record_blocks(steps), shares, job.seed, folded=job.labelled)
+    split = split_records(job.record_blocks(steps), shares, job.seed, folded=job.labelled is not None)
     tokenizer = job.tokenizer or _fit_to_records(job, steps, split)
-    hashes, marked, first = array("Q"), job.labelled or job.numbered, 0
+    hashes, first = array("Q"), 0
     with ExitStack() as stack:
         writers = {
-            name: stack.enter_context(PartWriter(tokenizer, name, records=True, folder=job.folder, labelled=marked))
+            name: stack.enter_context(PartWriter(tokenizer, name, records=True, folder=job.folder, labelled=job.marked))
             for name in SPLITS
         }
         for block, labels in job.labelled_blocks(steps):
@@ -125,15 +137,14 @@ def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], 
             first += len(block)
             for name, mask in split.sides(values).items():
                 watch = job.tokenizer is not None or name == "test"
-                own = list(compress(block, mask.tolist()))
-                write_records(
-                    own, writers[name], job.config, watch=watch, labels=None if marks is None else marks[mask]
-                )
+                chosen = mask if job.labelled != "tags" else np.repeat(mask, [len(text) for text in block])
+                own = None if marks is None else marks[chosen]
+                write_records(list(compress(block, mask.tolist())), writers[name], job.config, watch=watch, labels=own)
             if len(hashes) < MOST_HASHES:
                 hashes.frombytes(values.tobytes())
         parts = {name: writer.finish() for name, writer in writers.items()}
     parts = {name: part for name, part in parts.items() if part.num_records or name == "train"}
-    return tokenizer, parts, record_notes(parts, hashes, job.seed, near=job.labelled)
+    return tokenizer, parts, record_notes(parts, hashes, job.seed, near=job.labelled is not None)
 
 
 def _fit_to_records(job: Job, steps: Steps, split: RecordSplit) -> Tokenizer:

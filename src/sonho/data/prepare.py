@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from sonho.config import DataConfig, DataKind
 from sonho.data.files import expand
+from sonho.data.labels import LabelKind
 from sonho.data.parts import Part, part_digest
 from sonho.data.passes import Job
 from sonho.data.shards import Shard, ShardStore, map_offsets, shards_digest, sync_folder
@@ -25,7 +26,7 @@ from sonho.text.tokenizer import Tokenizer
 
 MANIFEST = "manifest.json"
 _FORMAT = "sonho prepared data, version 1"
-_OURS = re.compile(r"(train|validation|test)(-offsets|-labels)?(-\d{5}\.bin|\.tmp)")
+_OURS = re.compile(r"(train|validation|test)(-offsets|-labels|-tags)?(-\d{5}\.bin|\.tmp)")
 # Settings that only shape batches: changing them leaves the shards as they are.
 _FREE = ("kind", "objective", "batch_size", "bptt", "window", "stride", "prepare_megabytes")
 
@@ -117,15 +118,16 @@ def _part(folder: Path, name: str, facts: dict[str, Any], tokenizer: Tokenizer, 
     if records:
         _check_size(_offsets_path(folder, name), (facts["records"] + 1) * 8)
         offsets = map_offsets(_offsets_path(folder, name), facts["records"] + 1)
-    labels = None
-    if facts.get("labelled"):
-        _check_size(_labels_path(folder, name), facts["records"] * 8)
-        labels = map_offsets(_labels_path(folder, name), facts["records"])
+    labels: dict[str, Any] = {}
+    if kind := facts.get("labelled"):
+        count = {"labels": facts["records"], "tags": facts["tokens"]}[kind]
+        _check_size(_labels_path(folder, name, kind), count * 8)
+        labels[kind] = map_offsets(_labels_path(folder, name, kind), count)
     counts = {key: facts[key] for key in ("num_chars", "num_bytes", "num_unknown", "num_cut")}
     if not all(type(count) is int and count >= 0 for count in counts.values()):
         raise ValueError(f"the counts of {name}")
     store = ShardStore(folder, shards, tokenizer.dtype)
-    return Part(store, offsets, digest=str(facts["digest"]), labels=labels, **counts)
+    return Part(store, offsets, digest=str(facts["digest"]), **labels, **counts)
 
 
 def _facts(part: Part) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def _facts(part: Part) -> dict[str, Any]:
         "num_unknown": part.num_unknown,
         "num_cut": part.num_cut,
         "digest": part.digest,
-        "labelled": part.labels is not None,
+        "labelled": _labelled(part),
         "shards": [[shard.count, shard.sha256] for shard in part.tokens.shards],
     }
 
@@ -149,10 +151,17 @@ def _verify(folder: Path, name: str, part: Part) -> None:
         if _file_sha256(folder / shard.name) != shard.sha256:
             raise DataError(f"{folder / shard.name} has been altered; prepare the data again")
     offsets = None if part.offsets is None else _one_file_digest(_offsets_path(folder, name))
-    labels = None if part.labels is None else _one_file_digest(_labels_path(folder, name))
+    kind = _labelled(part)
+    labels = None if kind is None else _one_file_digest(_labels_path(folder, name, kind))
     if part.digest != part_digest(part.tokens.digest, offsets, labels):
-        altered = " or ".join(p.name for p in (_offsets_path(folder, name), _labels_path(folder, name)) if p.exists())
-        raise DataError(f"{folder}: {altered} has been altered; prepare the data again")
+        altered = f"{_offsets_path(folder, name)}{f' or its {kind}' if kind else ''}"
+        raise DataError(f"{altered} has been altered; prepare the data again")
+
+
+def _labelled(part: Part) -> LabelKind | None:
+    if part.tags is not None:
+        return "tags"
+    return None if part.labels is None else "labels"
 
 
 def _one_file_digest(path: Path) -> str:
@@ -177,8 +186,8 @@ def _offsets_path(folder: Path, name: str) -> Path:
     return folder / f"{name}-offsets-00000.bin"
 
 
-def _labels_path(folder: Path, name: str) -> Path:
-    return folder / f"{name}-labels-00000.bin"
+def _labels_path(folder: Path, name: str, kind: LabelKind) -> Path:
+    return folder / f"{name}-{kind}-00000.bin"
 
 
 def _fingerprint(files: Sequence[Path], config: DataConfig, seed: int, tokenizer: Tokenizer | None) -> str:

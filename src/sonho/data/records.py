@@ -17,7 +17,7 @@ class RecordBatches:
     """Each epoch shuffles all records, sorts blocks of 64 batches by length and shuffles the batches of a block.
 
     A record reads <eos>, then its tokens; it predicts its tokens, then <eos>. The first input has no
-    meaning of its own: it is what the state before any text looks at.
+    meaning of its own: it is what the state before any text looks at. Where tokens have tags, those are the targets.
     """
 
     carries_state = False
@@ -27,6 +27,7 @@ class RecordBatches:
             raise ValueError("records are wanted, but the part is one text")
         self.part, self.seed, self.eos_id, self.pad_id = part, seed, eos_id, pad_id
         self._offsets = store_of(part.offsets)
+        self._tags = None if part.tags is None else store_of(part.tags)
         self.num_records = part.num_records
         self.batch_size = max(1, min(batch_size, self.num_records))
         self.tokens_per_epoch = part.num_tokens
@@ -80,11 +81,17 @@ class RecordBatches:
         inputs = np.full(tokens.shape, self.pad_id, np.int64)
         inputs[:, 0] = self.eos_id
         np.copyto(inputs[:, 1:], tokens[:, :-1], where=inside[:, 1:])
+        targets = np.where(inside, tokens, NO_TARGET)
+        if self._tags is not None:
+            # The input begins with <eos>, so that a tag stands where its token is read, one place later.
+            tags = self._tags.gather(spans[:, 0], tokens.shape[1])  # (N, T)
+            targets[:, 0] = NO_TARGET
+            targets[:, 1:] = np.where(inside[:, 1:], tags[:, :-1], NO_TARGET)
         return Batch(
             inputs=inputs,
-            targets=np.where(inside, tokens, NO_TARGET),
+            targets=targets,
             lengths=lengths,
             fresh=True,
-            num_tokens=int(lengths.sum()),
+            num_tokens=int((targets >= 0).sum()),
             labels=None if self.part.labels is None else self.part.labels[spans[:, 2]],
         )

@@ -63,8 +63,11 @@ def tokenise(job: Job) -> Corpus:
         parts["test"] = encode_whole(test_job, "test")
     notes.append(vocabulary_note(tokenizer))
     notes += [note for name, part in parts.items() for note in part_notes(name, part, job.config)]
-    if parts["train"].labels is not None and job.labelled:
-        notes.append(label_note(job.label_names, np.bincount(parts["train"].labels, minlength=len(job.label_names))))
+    if (labels := parts["train"].labels) is None:
+        labels = parts["train"].tags
+    if labels is not None and job.labelled:
+        counts = np.bincount(labels[labels >= 0], minlength=len(job.label_names))
+        notes.append(label_note(job.label_names, counts))
     # One token of text predicts nothing, so it cannot judge.
     usable = {name: part for name, part in parts.items() if part.num_predicted}
     return Corpus(
@@ -89,7 +92,7 @@ def encode_whole(job: Job, name: str = "text") -> Part:
     """Files that are not split, by the same rules and to the same tokens as the splits."""
     assert job.tokenizer is not None
     records = data_kind(job.config) == "records"
-    labelled = records and (job.numbered or (job.labelled and bool(job.label_names)))
+    labelled = job.marked if records else None
     with PartWriter(job.tokenizer, name, records=records, folder=job.folder, labelled=labelled) as writer:
         if records:
             first = 0

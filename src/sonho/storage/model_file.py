@@ -12,6 +12,10 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
     layers.i.first.weight, layers.i.first.bias   conditioned, into the state: (2H, F), (2H) lstm; else H rows
     output.weight         (V, H)      not where tied
     output.bias           (V)
+    reverse.i.*                       classify, tag: the layers that read from the end, like layers.i.*; with both
+                                      directions upper layers have D = 2H, and of output.weight H becomes 2H
+    attention.weight      (2H)        classify with pooling = attention
+                                      classify, tag: V of the output is the number of labels
     gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
 
 An n-gram model has the arrays of `evaluation/kneser_ney.py` instead. No path, date or duration is
@@ -28,7 +32,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from sonho.config import DataKind, ModelConfig, SamplingConfig, from_stored, to_dict
+from sonho.config import DataKind, ModelConfig, SamplingConfig, TaskName, from_stored, to_dict
 from sonho.errors import DataError, InputNotFoundError, ModelFileError
 from sonho.storage.condition import Condition, condition_from_json
 from sonho.storage.container import Arrays, read_container, write_container
@@ -115,7 +119,9 @@ def find_model_file(path: Path) -> Path:
     return path
 
 
-def expected_shapes(config: ModelConfig, vocab_size: int, condition_size: int = 0) -> dict[str, tuple[int, ...]]:
+def expected_shapes(
+    config: ModelConfig, vocab_size: int, num_labels: int = 0, condition_size: int = 0
+) -> dict[str, tuple[int, ...]]:
     """The name and shape of every array that a network of this configuration has.
 
     >>> shapes = expected_shapes(ModelConfig(cell="lstm", hidden_size=128), vocab_size=84)
@@ -123,6 +129,8 @@ def expected_shapes(config: ModelConfig, vocab_size: int, condition_size: int = 
     119892
     """
     shapes: dict[str, tuple[int, ...]] = {}
+    if config.task != "generate":
+        return _labelling_shapes(config, vocab_size, num_labels)
     if config.embedding_dim:
         shapes["embedding.weight"] = (vocab_size, config.embedding_dim)
     size, inputs = config.hidden_size, config.embedding_dim or vocab_size
@@ -158,21 +166,44 @@ def _condition_shapes(config: ModelConfig, layer: int, condition_size: int) -> d
     return shapes
 
 
+def _labelling_shapes(config: ModelConfig, vocab_size: int, num_labels: int) -> dict[str, tuple[int, ...]]:
+    """Those of a classifier or tagger; see models/classifier.py."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    if config.embedding_dim:
+        shapes["embedding.weight"] = (vocab_size, config.embedding_dim)
+    directions = ["layers", "reverse"] if config.bidirectional else ["layers"]
+    size, rows, width = config.hidden_size, GATES[config.cell] * config.hidden_size, 0
+    for layer in range(config.num_layers):
+        inputs = width or config.embedding_dim or vocab_size
+        for name in directions:
+            shapes[f"{name}.{layer}.weight_ih"] = (rows, inputs)
+            shapes[f"{name}.{layer}.weight_hh"] = (rows, size)
+            shapes[f"{name}.{layer}.bias"] = (rows,)
+        width = size * len(directions)
+    if config.task == "classify" and config.pooling == "attention":
+        shapes["attention.weight"] = (width,)
+    return {**shapes, "output.weight": (num_labels, width), "output.bias": (num_labels,)}
+
+
 def count_parameters(arrays: Mapping[str, Any]) -> int:
     return sum(int(np.prod(array.shape)) for array in arrays.values())
 
 
 def _check_arrays(loaded: ModelFile) -> None:
+    if loaded.model.task not in get_args(TaskName) or (loaded.model.task != "generate" and not loaded.labels):
+        raise DataError(f"task {loaded.model.task!r} with {len(loaded.labels)} labels")
+    if loaded.model.task != "generate" and loaded.model.cell not in GATES:
+        raise DataError(f"a {loaded.model.cell} cell cannot {loaded.model.task}")
     if loaded.model.cell == "ngram":
         return _check_ngram(loaded.arrays, loaded.model.order)
     if loaded.model.tied and loaded.model.embedding_dim != loaded.model.hidden_size:
         raise DataError("tied weights need embedding_dim = hidden_size")
     if loaded.model.num_layers > len(loaded.arrays):
         raise DataError(f"{loaded.model.num_layers} layers, but only {len(loaded.arrays)} arrays")
-    size = 0 if loaded.condition is None else loaded.condition.size
-    if (loaded.model.condition == "none") != (size == 0) or (size and loaded.model.cell == "conv"):
+    size, is_told = 0 if loaded.condition is None else loaded.condition.size, loaded.model.condition != "none"
+    if is_told != (size > 0) or (is_told and (loaded.model.cell == "conv" or loaded.model.task != "generate")):
         raise DataError(f"condition {loaded.model.condition!r} of {size} numbers for cell {loaded.model.cell!r}")
-    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size, size)
+    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size, len(loaded.labels), size)
     for name in sorted(expected.keys() | loaded.arrays.keys()):
         found = loaded.arrays.get(name)
         if found is None or name not in expected:

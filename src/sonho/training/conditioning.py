@@ -35,11 +35,6 @@ class Conditions:
         """SHA-256 of the rows."""
         return hashlib.sha256(np.ascontiguousarray(self.rows, "<f4").data).hexdigest()
 
-    def check_unchanged(self, digest: str) -> None:
-        """Raise UsageError where a run that goes on would be told something else than before."""
-        if digest != self.digest:
-            raise UsageError("the vectors or labels are not those that this run was trained on; give the old ones")
-
 
 def fit_conditions(config: Config, corpus: Corpus) -> Conditions | None:
     """The condition that the settings ask for, its mean and scale those of the training part; None where they do not.
@@ -64,6 +59,8 @@ def records_for_conditions(config: Config, given: Iterable[str]) -> Config:
     """
     if config.model.condition == "none":
         return config
+    if config.model.task != "generate":
+        raise UsageError(f"model.condition makes texts; leave it out for task {config.model.task}")
     if config.model.cell in ("conv", "ngram"):
         raise UsageError(f"model.condition begins a state, and {config.model.cell} has none; take lstm, gru or rnn")
     data = config.data
