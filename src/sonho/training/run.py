@@ -25,6 +25,7 @@ from sonho.text import tokenizer_from_json
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from sonho.training.conditioning import records_for_conditions
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
 from sonho.training.held_out import choose_validation
@@ -102,15 +103,17 @@ def _fresh(
     callbacks: Sequence[Callback],
     began: float,
 ) -> Result:
-    config = build_config(settings)
-    _set_threads(config)
     given = {f"{section}.{key}" for section, values in settings.items() for key in values}
+    config = records_for_conditions(build_config(settings), given)
+    _set_threads(config)
     labels = config.model.task != "generate"
     if labels:
         config = prepare_labels(config, given)
     start, tokenizer = None, None
     if init:
         start = load_model_file(init)
+        if start.condition is not None:
+            raise UsageError("--init cannot start from a conditioned model; train on its records and the new ones")
         if labels:
             config = fit_to_start(config, given, start)
             given |= {f"model.{key}" for key in (*OF_THE_START, "bidirectional")}
@@ -126,7 +129,7 @@ def _fresh(
     corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
     for line in corpus.notes:
         say(line)
-    if config.model.cell == "ngram":
+    if config.model.cell == "ngram" and config.model.condition == "none":
         seconds, validation, test = count_ngrams(folder, config, corpus)
         return Result(folder, True, seconds, validation=validation, test=test)
     made = planned(config, given, corpus, time.perf_counter() - began)
@@ -156,11 +159,11 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Pl
 
 def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str, ...]:
     """What `train` would choose for these texts here, and why, without training."""
-    config = build_config(settings or {})
+    given = {f"{section}.{key}" for section, values in (settings or {}).items() for key in values}
+    config = records_for_conditions(build_config(settings or {}), given)
     if config.model.cell == "ngram":
         raise UsageError("an n-gram is counted, not trained; there is nothing to choose")
     _set_threads(config)
-    given = {f"{section}.{key}" for section, values in (settings or {}).items() for key in values}
     if config.model.task != "generate":
         config = prepare_labels(config, given)
     with tempfile.TemporaryDirectory() as folder:
