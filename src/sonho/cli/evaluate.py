@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     help="of a longer text score about this many tokens, spread evenly; 0 = all",
 )
 @click.option("--adapt", is_flag=True, help="once more, learning from each token after scoring it (needs PyTorch)")
-@setting_flags("--label-column")
 @click.option("--svg", metavar="FILE", help="of a classifier or tagger: write the confusion matrix as a picture")
 @weights_flag
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")

@@ -17,7 +17,7 @@ class TrainCommand(GroupedCommand):
     headings: ClassVar[dict[str, str]] = {
         "--data": "The run",
         "--level": "The text, for every task",
-        "--label-column": "Labels (texts from them, or with --task classify one a record, with --task tag one a character)",
+        "--label-column": "Labels (texts made from them; or, by --task: classify one a record, tag one a letter)",
     }
 
 
