@@ -30,9 +30,11 @@ BASELINE_TOKENS = 30_000_000
 class Evaluation:
     """A model's reports on a text, and the bits per character of the baselines on the same text."""
 
-    report: Report
-    adapted: Report | None  # of the model as it learned from the text, each token after it was scored
+    report: Report  # of the network alone, its weights frozen
+    adapted: Report | None  # as it learned from the text, each token after it was scored
     baselines: dict[str, float]
+    with_prior: Report | None = None  # with the n-gram prior, where the model has one; and that while it learned
+    adapted_with_prior: Report | None = None
 
 
 def generate(model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]) -> Generation:
@@ -146,8 +148,12 @@ def evaluation_table(
     config = build_config({"data": stored_data_settings(model_file)}, settings).data
     tokenizer, kind = model_file.tokenizer, model_file.data_kind
     part = encode_for_evaluation(list(texts), tokenizer, config)
-    report = evaluate_part(model_file, part, stride=config.stride, limit=limit, weights=weights)
+    report = evaluate_part(model_file, part, stride=config.stride, limit=limit, weights=weights, prior=False)
+    with_prior: Report | None = None
+    if model_file.prior:
+        with_prior = evaluate_part(model_file, part, limit=limit, weights=weights)
     adapted: Report | None = None
+    adapted_with_prior: Report | None = None
     if adapt:
         from sonho.training.adapt import AdaptiveStepper, read
 
@@ -159,7 +165,7 @@ def evaluation_table(
         orders = BASELINE_ORDERS if train is not None else ()
         rows = baselines(train or part, part, tokenizer, kind, orders=orders, max_tokens=BASELINE_TOKENS, limit=limit)
         found = {row.name: row.bits_per_char for row in rows}
-    return Evaluation(report, adapted, found)
+    return Evaluation(report, adapted, found, with_prior, adapted_with_prior)
 
 
 def stored_data_settings(model_file: ModelFile) -> dict[str, Any]:

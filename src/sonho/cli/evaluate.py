@@ -41,7 +41,8 @@ def command(
     """Measure MODEL (a model file or run folder) on held-out TEXT, its weights frozen.
 
     The text is read and cut exactly as the validation part was while training. Beside it stand single
-    letters, xz and, where --train-text gives what the model learned from, Kneser-Ney n-grams.
+    letters, xz and, where --train-text gives what the model learned from, Kneser-Ney n-grams. A model that
+    was trained with --prior ngram has two rows: the network alone, and with its prior.
     """
     from sonho.api import evaluation_table
 
@@ -56,14 +57,17 @@ def command(
         adapt=adapt,
     )
     if as_json:
-        adapted = {"adapted": table.adapted.to_dict()} if table.adapted else {}
-        print(json.dumps({**table.report.to_dict(), **adapted, "baselines": table.baselines}))
+        others = {"adapted": table.adapted, "with_prior": table.with_prior, "adapted_with_prior": table.adapted_with_prior}
+        shown = {name: report.to_dict() for name, report in others.items() if report is not None}
+        print(json.dumps({**table.report.to_dict(), **shown, "baselines": table.baselines}))
         return
     from rich.console import Console
 
     from sonho.cli.report import print_adapted, print_table
 
     console = Console(highlight=False, soft_wrap=True)
-    print_table(console, ", ".join(texts), table.report, table.baselines)
+    print_table(console, ", ".join(texts), table.report, table.baselines, table.with_prior)
     if table.adapted:
-        print_adapted(console, table.adapted, table.report)
+        print_adapted(console, table.adapted, table.report, "")
+    if table.adapted_with_prior:
+        print_adapted(console, table.adapted_with_prior, table.report, " with n-gram prior")

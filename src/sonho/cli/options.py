@@ -27,6 +27,7 @@ FLAGS = {
     "--min-count": "data.min_count",
     "--max-length": "data.max_length",
     "--validation": "data.validation",
+    "--prior": "model.prior",
     "--test": "data.test",
     "--minutes": "training.minutes",
     "--epochs": "training.epochs",

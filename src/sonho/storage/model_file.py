@@ -11,6 +11,7 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
     output.weight         (V, H)      not where tied
     output.bias           (V)
     gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
+    prior.NAME            counts of the text beside the network, see prior.py; or none
 
 An n-gram model has the arrays of `evaluation/kneser_ney.py` instead. No path, date or duration is
 in the file: the same run gives the same bytes.
@@ -33,7 +34,7 @@ from sonho.text import Tokenizer, tokenizer_from_json
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 MODEL_FILE_NAME = "model.safetensors"
-RMS_PREFIX = "gradient_rms."
+RMS_PREFIX, PRIOR_PREFIX = "gradient_rms.", "prior."
 
 
 @dataclass
@@ -50,6 +51,7 @@ class ModelFile:
     gradient_rms: Arrays = field(
         default_factory=dict
     )  # a code (uint8) a weight, see training/gradient_rms.py; or empty
+    prior: Arrays = field(default_factory=dict)  # the arrays of prior.py, without the prefix; or empty
 
 
 def save_model_file(path: Path, model_file: ModelFile) -> None:
@@ -63,7 +65,8 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
         "record": model_file.record,
     }
     codes = {f"{RMS_PREFIX}{name}": array for name, array in model_file.gradient_rms.items()}
-    write_container(path, "model", header, {**model_file.arrays, **codes})
+    prior = {f"{PRIOR_PREFIX}{name}": array for name, array in model_file.prior.items()}
+    write_container(path, "model", header, {**model_file.arrays, **codes, **prior})
 
 
 def load_model_file(path: str | PathLike[str]) -> ModelFile:
@@ -73,7 +76,7 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
     """
     path = find_model_file(Path(path))
     header, stored = read_container(path, "model")
-    arrays = {name: array for name, array in stored.items() if not name.startswith(RMS_PREFIX)}
+    arrays = {name: array for name, array in stored.items() if not name.startswith((RMS_PREFIX, PRIOR_PREFIX))}
     try:
         loaded = ModelFile(
             model=from_stored(ModelConfig, header["model"]),
@@ -83,7 +86,8 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
             window=header["window"],
             sampling=from_stored(SamplingConfig, header["sampling"]),
             record=dict(header["record"]),
-            gradient_rms={name.removeprefix(RMS_PREFIX): stored[name] for name in stored if name not in arrays},
+            gradient_rms=_under(stored, RMS_PREFIX),
+            prior=_under(stored, PRIOR_PREFIX),
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
             raise DataError(f"data_kind {loaded.data_kind!r}, window {loaded.window!r}")
@@ -91,6 +95,11 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
     except (DataError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} does not fit together: {error}") from None
     return loaded
+
+
+def _under(stored: Arrays, prefix: str) -> Arrays:
+    """The arrays whose names begin with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in stored.items() if name.startswith(prefix)}
 
 
 def find_model_file(path: Path) -> Path:
@@ -139,6 +148,8 @@ def count_parameters(arrays: Mapping[str, Any]) -> int:
 
 
 def _check_arrays(loaded: ModelFile) -> None:
+    if loaded.prior and (loaded.model.cell == "ngram" or loaded.window):
+        raise DataError("a prior stands beside a network that predicts every position")
     if loaded.model.cell == "ngram":
         return _check_ngram(loaded.arrays, loaded.model.order)
     if loaded.model.tied and loaded.model.embedding_dim != loaded.model.hidden_size:

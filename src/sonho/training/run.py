@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
 from sonho.training.plan import Plan, intervals, plan, step_tokens
+from sonho.training.prior import check_prior
 from sonho.training.session import Result, Say, Session
 from sonho.training.speed import measure_speed
 from sonho.training.trainer import Trainer
@@ -37,6 +39,8 @@ from sonho.training.trainer import Trainer
 Settings = Mapping[str, Mapping[str, Any]]
 # Of the time that is left when the plan is made, for the plan; how long the rest takes is measured afterwards.
 SHARE_OF_LEARNING = 0.9
+# Settings of the model that say nothing about the network's shape.
+BESIDE_THE_NETWORK = ("prior", "prior_order")
 # Settings that may change when a run goes on; any other would make it another run.
 RESUMABLE = {
     "training": {
@@ -100,6 +104,7 @@ def _fresh(
     began: float,
 ) -> Result:
     config = build_config(settings)
+    check_prior(config)
     _set_threads(config)
     given = {f"{section}.{key}" for section, values in settings.items() for key in values}
     start, tokenizer = None, None
@@ -108,7 +113,8 @@ def _fresh(
         _check_fit(start, config, given)
         config.data.level = start.tokenizer.level  # how bytes are read depends on it
         start = grown_model(start, paths, config.data)
-        tokenizer, config.model = start.tokenizer, start.model
+        beside = {key: getattr(config.model, key) for key in BESIDE_THE_NETWORK}
+        tokenizer, config.model = start.tokenizer, replace(start.model, **beside)
         given |= {f"model.{key}" for key in to_dict(config.model)}
     corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
     for line in corpus.notes:
@@ -172,7 +178,8 @@ def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:
 
 def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
     """Raise UsageError where a given setting is not that of the model to start from, whose shapes and symbols stay."""
-    fixed = {f"model.{key}": value for key, value in to_dict(start.model).items()}
+    stored = to_dict(start.model).items()
+    fixed = {f"model.{key}": value for key, value in stored if key not in BESIDE_THE_NETWORK}
     fixed["data.level"] = start.tokenizer.level
     asked = {f"model.{key}": value for key, value in to_dict(config.model).items()}
     asked["data.level"] = config.data.level

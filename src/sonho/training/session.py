@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,7 +20,9 @@ from sonho.data.batches import Batches, WindowBatches, make_batches
 from sonho.data.corpus import Corpus, Part
 from sonho.decoding.model import Model
 from sonho.evaluation.baselines import Baseline, baselines
+from sonho.evaluation.evaluate import evaluate
 from sonho.evaluation.metrics import Report
+from sonho.evaluation.prior_counts import num_bytes
 from sonho.evaluation.protocol import MOST_TOKENS
 from sonho.models.language_model import LanguageModel, load_arrays, to_arrays
 from sonho.storage.container import Arrays
@@ -31,9 +33,11 @@ from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.checkpoint import restore, save_checkpoint
 from sonho.training.gradient_rms import MOST_GRADIENTS, measure_rms
 from sonho.training.plan import intervals
+from sonho.training.prior import count_parts, learn_gate, prior_note
 from sonho.training.trainer import Trainer
 from sonho.training.validation import validation_report
 
+T = TypeVar("T")
 Say = Callable[[str], None]
 # While it learns, a huge held-out part is looked at through this many tokens; the last look is at all.
 VALIDATION_TOKENS = 200_000
@@ -41,6 +45,8 @@ VALIDATION_TOKENS = 200_000
 TRIAL_TOKENS, TRIAL_GRADIENTS = 20_000, 8
 # Of the minutes, learning gets at least this share, whatever the reading took.
 LEAST_SHARE = 0.4
+# Learning the gate of a prior takes less.
+GATE_SECONDS = 5.0
 # The n-grams to beat are counted on this much of the training part: their memory is not the user's.
 BASELINE_TOKENS = 1_500_000
 
@@ -55,6 +61,9 @@ class Result:
     validation: Report | None = None
     test: Report | None = None
     baselines: dict[str, float] = field(default_factory=dict)  # bits per character
+    # The same parts with the n-gram prior, where there is one: figures of their own, never mixed up with the pure ones.
+    validation_with_prior: Report | None = None
+    test_with_prior: Report | None = None
 
 
 class Session:
@@ -91,6 +100,9 @@ class Session:
         self.model = LanguageModel(config.model, self.tokenizer.vocab_size, self.masked)
         if start is not None:
             load_arrays(self.model, start.arrays)
+        self.prior: Arrays = {}
+        if config.model.prior == "ngram":  # counted now, so that the time it takes is known
+            self.prior, self.prior_seconds = _timed(lambda: self._count(corpus.train))
         for note in self.batches.notes:
             say(note)
         say(f"The network has {sum(p.numel() for p in self.model.parameters()):,} parameters")
@@ -148,9 +160,12 @@ class Session:
         if parts:
             trial = min(parts[0].num_tokens, TRIAL_TOKENS)
             closing += tokens / trial * _seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
+            closing *= 2 if self.prior else 1  # measured without it and with it
         if not self.window:
             share = TRIAL_GRADIENTS / MOST_GRADIENTS
             closing += _seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS)) / share
+        if self.prior:
+            closing += self.prior_seconds + GATE_SECONDS
         left = self.budget.seconds - (time.perf_counter() - self.began) - closing
         least = LEAST_SHARE * self.budget.seconds
         if left < least:
@@ -162,6 +177,9 @@ class Session:
 
     def _gradient_rms(self, gradients: int) -> Arrays:
         return measure_rms(self.model, self.corpus.train, gradients=gradients)
+
+    def _count(self, *parts: Part) -> Arrays:
+        return count_parts(parts, self.tokenizer, list(self.masked), self.config.model.prior_order)
 
     def _leave_out_parts_without_a_window(self) -> None:
         for name in ("validation", "test"):
@@ -291,7 +309,36 @@ class Session:
                 kept.record[f"{name}_loss"] = report.loss
                 kept.record[f"{name}_bits_per_char"] = report.bits_per_char
                 self.trainer.log({f"{name}_loss": report.loss})
+        if self.prior:
+            self._add_prior(kept, result)
         save_model_file(self.folder / MODEL_FILE_NAME, kept)
+
+    def _add_prior(self, kept: ModelFile, result: Result) -> None:
+        """Give the kept model its counts, with a gate learned on what they do not hold, and measure both together."""
+        validation, test = self.corpus.validation, self.corpus.test
+        kept.prior = self.prior
+        if validation is not None:
+            self.prior["gate"] = learn_gate(kept, validation)
+            result.validation_with_prior = self._measure_with_prior(kept, "validation", validation)
+            kept.prior = {**self._count(self.corpus.train, validation), "gate": self.prior["gate"]}
+        if test is not None:
+            result.test_with_prior = self._measure_with_prior(kept, "test", test)
+        kept.record["prior_bytes"] = num_bytes(kept.prior)
+        counted = self.corpus.train.num_tokens + (validation.num_tokens if validation is not None else 0)
+        self.say(prior_note(kept.prior, counted))
+
+    def _measure_with_prior(self, kept: ModelFile, name: str, part: Part) -> Report:
+        report = evaluate(kept, part, limit=MOST_TOKENS)
+        kept.record[f"{name}_with_prior_loss"] = report.loss
+        kept.record[f"{name}_with_prior_bits_per_char"] = report.bits_per_char
+        self.trainer.log({f"{name}_with_prior_loss": report.loss})
+        return report
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    began = time.perf_counter()
+    done = work()
+    return done, time.perf_counter() - began
 
 
 def _seconds_of(work: Callable[[], object]) -> float:
