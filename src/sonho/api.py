@@ -114,7 +114,8 @@ def adapted_model(
     model_file = load_model_file(model)
     config = build_config({"data": stored_data_settings(model_file)}, settings or {}).data
     stepper = AdaptiveStepper(model_file)
-    report = read(stepper, encode_for_evaluation(list(texts), model_file.tokenizer, config))
+    tokenizer = model_file.tokenizer
+    report = read(stepper, tokenizer, encode_for_evaluation(list(texts), tokenizer, config))
     return stepper.model_file, report
 
 
@@ -155,9 +156,11 @@ def evaluation_table(
     adapted: Report | None = None
     adapted_with_prior: Report | None = None
     if adapt:
-        from sonho.training.adapt import AdaptiveStepper, read
+        from sonho.training.adapt import AdaptiveStepper, adaptive_with_prior, read
 
-        adapted = read(AdaptiveStepper(model_file), part, limit=limit)
+        adapted = read(AdaptiveStepper(model_file), tokenizer, part, limit=limit)
+        if model_file.prior:
+            adapted_with_prior = read(adaptive_with_prior(model_file), tokenizer, part, limit=limit)
     found: dict[str, float] = {}
     if with_baselines:
         # Without the training text there is nothing to count n-grams on.

@@ -57,7 +57,11 @@ def command(
         adapt=adapt,
     )
     if as_json:
-        others = {"adapted": table.adapted, "with_prior": table.with_prior, "adapted_with_prior": table.adapted_with_prior}
+        others = {
+            "adapted": table.adapted,
+            "with_prior": table.with_prior,
+            "adapted_with_prior": table.adapted_with_prior,
+        }
         shown = {name: report.to_dict() for name, report in others.items() if report is not None}
         print(json.dumps({**table.report.to_dict(), **shown, "baselines": table.baselines}))
         return

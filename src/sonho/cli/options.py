@@ -48,6 +48,11 @@ def weights_flag(command: F) -> F:
     )(command)
 
 
+def prior_flag(command: F) -> F:
+    """--no-prior, of the commands that run a model that may have one."""
+    return click.option("--no-prior", is_flag=True, help="the network alone, without its n-gram prior")(command)
+
+
 SETTING_NAMES = {f"{name}.{f.name}" for name, section in SECTIONS.items() for f in dataclasses.fields(section)}
 
 

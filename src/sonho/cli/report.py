@@ -27,7 +27,9 @@ def print_result(result: Result) -> None:
         return
     console.print(Text(f"Trained for {_duration(result.seconds)}; model in {result.folder}/model.safetensors"))
     if result.validation is not None:
-        print_table(console, "held-out text (validation)", result.validation, result.baselines, result.validation_with_prior)
+        print_table(
+            console, "held-out text (validation)", result.validation, result.baselines, result.validation_with_prior
+        )
     if result.test is not None:
         print_table(console, "test text, never read while learning", result.test, {}, result.test_with_prior)
     console.print(Text(f"Write with it: sonho generate {result.folder} --prompt 'Once'"))

@@ -43,7 +43,7 @@ class Prior:
     def __init__(self, trie: PriorTrie, masked_ids: Collection[int]) -> None:
         self._trie = trie
         self._floor = floor_of(trie, masked_ids)
-        self._prediction = lru_cache(CONTEXTS_KEPT)(self._predict)
+        self.prediction = lru_cache(CONTEXTS_KEPT)(self._predict)
 
     def advance(self, tokens: Array, nodes: Array) -> Array:
         after = np.empty(tokens.shape, np.int64)
@@ -55,7 +55,7 @@ class Prior:
 
     def mix(self, logits: Array, nodes: Array) -> None:
         for row, node in zip(logits, nodes.tolist(), strict=True):
-            network, ngram, log_probs = self._prediction(node)
+            network, ngram, log_probs = self.prediction(node)
             row *= network
             row += ngram * log_probs
 

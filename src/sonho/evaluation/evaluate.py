@@ -40,7 +40,8 @@ def evaluate(
     """Score `part`, made with the model's own tokenizer, and report.
 
     `limit` > 0 scores about so many tokens, spread evenly; `stride` is the distance between the windows of
-    a model that was trained on windows; `prior=False` leaves out an n-gram prior; `progress` is told the number of tokens scored so far.
+    a model that was trained on windows; `prior=False` leaves out the n-gram prior of a model that has one;
+    `progress` is told the number of tokens scored so far.
     Raises DataError where there is nothing to predict.
     """
     tokenizer, kind = model_file.tokenizer, model_file.data_kind

@@ -102,7 +102,7 @@ def fit_part(
 
 
 def read_end(part: Part, max_tokens: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
-    """The tokens (L,) of a part, of more than `max_tokens` > 0 about the last so many, and the bounds of its records."""
+    """The tokens (L,) of a part, of more than `max_tokens` > 0 about its last so many, and its records' bounds."""
     length = len(part.tokens)
     first = max(length - max_tokens, 0) if max_tokens else 0
     offsets = part.offsets

@@ -1,8 +1,8 @@
 """From a text to the n-gram prior of a model file: Kneser-Ney, pruned, a few bytes a gram.
 
 A long gram that was seen once says little, and there are very many of them: without those the order-7 model of
-tiny-shakespeare takes half of the room, and predicts better. What a dropped gram had goes to its context's share for the
-shorter context, so that probabilities still add up to one (Stolcke 1998 prunes the same way, by another measure).
+tiny-shakespeare takes half of the room, and predicts better. What a dropped gram had goes to its context's share for
+the shorter context, so that probabilities still add up to one (Stolcke 1998 prunes so too, by another measure).
 
 Knows ids, not text. V is the size of the vocabulary, S_n the number of nodes at depth n (see kneser_ney.py).
 """
@@ -39,9 +39,10 @@ def count_prior(
     masked: Collection[int] = (),
     offsets: np.ndarray | None = None,
 ) -> Arrays:
-    """The arrays of storage/prior.py, named without their prefix, for ids (L,) and at most `most_bytes`; gate 1 : 0.
+    """The arrays of storage/prior.py, named without their prefix, for ids (L,); the gate leaves the network alone.
 
-    `offsets` as in `fit_orders`. Where the counts take more, shorter grams are pruned as well, and then the order falls.
+    `offsets` as in `fit_orders`. Where they take more than `most_bytes`, shorter grams are pruned as well, and then
+    the order falls.
     """
     for tried in range(order, 0, -1):
         model = fit_orders(tokens, [tried], vocab_size, masked=masked, offsets=offsets)[tried]
@@ -82,9 +83,7 @@ def pruned(model: NgramModel, first: int) -> NgramModel:
 def pack(model: NgramModel) -> Arrays:
     """The arrays of a prior that does not touch the network: the gate is yet to be learned."""
     parents, tokens = zip(*(np.divmod(keys, model.vocab_size) for keys in model.keys), strict=True)
-    children = [
-        np.bincount(parent, minlength=len(gamma)) for parent, gamma in zip(parents, model.gamma, strict=True)
-    ]
+    children = [np.bincount(parent, minlength=len(gamma)) for parent, gamma in zip(parents, model.gamma, strict=True)]
     gate = np.zeros((2, model.order + GATE_EXTRAS), np.float32)
     gate[0, : model.order] = 1
     return {
@@ -117,7 +116,8 @@ def _kept(model: NgramModel, first: int) -> list[Mask]:
 def _codes(values: Iterable[np.ndarray], steps: int) -> NDArray[np.uint8]:
     with np.errstate(divide="ignore"):
         nats = -np.log(np.concatenate(list(values)))
-    return np.clip(np.round(nats * steps), 0, WORST_CODE).astype(np.uint8)
+    codes: NDArray[np.uint8] = np.clip(np.round(nats * steps), 0, WORST_CODE).astype(np.uint8)
+    return codes
 
 
 def _narrow(numbers: np.ndarray) -> np.ndarray:

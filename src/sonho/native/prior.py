@@ -63,7 +63,8 @@ class NativePrior:
 
     def mix(self, logits: Array, nodes: Array) -> None:
         """Mix logits (M, V) float32 with the predictions after nodes (M,), in place."""
-        assert logits.flags.c_contiguous and logits.dtype == np.float32
+        assert logits.flags.c_contiguous
+        assert logits.dtype == np.float32
         wanted = np.ascontiguousarray(nodes, np.int64)
         library.check(
             library.loaded().sonho_prior_mix(self.handle, len(wanted), wanted.ctypes.data, logits.ctypes.data)

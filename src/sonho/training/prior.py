@@ -58,7 +58,7 @@ def check_prior(config: Config) -> None:
     if config.model.cell == "ngram":
         raise UsageError("model.cell=ngram is all counts; leave out model.prior")
     if config.data.objective == "last":
-        raise UsageError("model.prior=ngram needs a network that predicts every position; leave out data.objective=last")
+        raise UsageError("model.prior=ngram needs predictions of every position; leave out data.objective=last")
 
 
 def prior_note(prior: Arrays, num_tokens: int) -> str:
@@ -100,7 +100,7 @@ def learn_gate(model_file: ModelFile, held_out: Part) -> Array:
 
 
 def _examples(model_file: ModelFile, held_out: Part) -> tuple[torch.Tensor, ...]:
-    """Log-probabilities of the network (M, V), features (M, F), log-probabilities of the counts (M, V), targets (M,)."""
+    """Of each held-out position: log-probabilities of the network and of the counts (M, V), features (M, F), target."""
     tokenizer, kind = model_file.tokenizer, model_file.data_kind
     trie = unpack_prior(model_file.prior, tokenizer.vocab_size)
     masked = masked_ids(tokenizer, kind)
@@ -126,8 +126,8 @@ def _examples(model_file: ModelFile, held_out: Part) -> tuple[torch.Tensor, ...]
 
 
 def _read_ends(parts: Sequence[Part]) -> tuple[Array, Array | None]:
-    """The tokens of parts that follow each other, of more than MOST_TOKENS the last, and the bounds of their records."""
-    room, pieces, bounds = MOST_TOKENS, [], []
+    """The tokens of parts that follow each other, of more than MOST_TOKENS the end, and the bounds of their records."""
+    room, pieces, bounds = MOST_TOKENS, list[Array](), list[Array]()
     for part in reversed(parts):
         if room <= 0:
             break
