@@ -58,18 +58,19 @@ def pruned(model: NgramModel, first: int) -> NgramModel:
     kept = _kept(model, first)
     number = [np.zeros(1, np.int64), *(np.cumsum(mask) - 1 for mask in kept)]  # of the kept nodes, depths 0..k
     keys, probs, suffixes, gammas = [], [], [], []
-    shorter: np.ndarray = np.array([1.0 / (model.vocab_size - len(model.masked))])  # (S_n-1,)
+    # Probabilities (S_n-1,) of the shorter grams: before the pruning, and of the kept ones after it.
+    before = after = np.array([1.0 / (model.vocab_size - len(model.masked))])
     for n in range(1, model.order + 1):
         mask, (parent, token) = kept[n - 1], np.divmod(model.keys[n - 1], model.vocab_size)
-        below = shorter[model.suffix[n - 1]]
-        own = model.prob[n - 1] - model.gamma[n - 1][parent] * below
+        own = model.prob[n - 1] - model.gamma[n - 1][parent] * before[model.suffix[n - 1]]
         freed = np.bincount(parent[~mask], weights=own[~mask], minlength=len(model.gamma[n - 1]))
         gamma = model.gamma[n - 1] + freed
+        suffix = number[n - 1][model.suffix[n - 1][mask]]
+        before, after = model.prob[n - 1], own[mask] + gamma[parent[mask]] * after[suffix]
         gammas.append((gamma if n == 1 else gamma[kept[n - 2]]).astype(np.float32))
         keys.append(number[n - 1][parent[mask]] * model.vocab_size + token[mask])
-        suffixes.append(number[n - 1][model.suffix[n - 1][mask]])
-        probs.append((model.prob[n - 1] + freed[parent] * below)[mask].astype(np.float32))
-        shorter = model.prob[n - 1]
+        suffixes.append(suffix)
+        probs.append(after.astype(np.float32))
     return replace(
         model,
         keys=tuple(keys),
