@@ -55,7 +55,7 @@ HOSTILE = {
     "tokens out of order": lambda a: _set(a, "tokens", slice(0, 2), [2, 1]),
     "a gram without its shorter one": lambda a: _set(a, "tokens", int(a["sizes"][0]), 0),
     "a child too many": lambda a: _set(a, "children", 1, a["children"][1] + 1),
-    "a child moved across depths": lambda a: _set(a, "children", slice(0, 2), a["children"][:2] + [1, 255]),
+    "a child moved across depths": lambda a: _set(a, "children", [0, -1], a["children"][[0, -1]] + np.uint8(1)),
     "as many children as fit": lambda a: {**a, "children": np.full(len(a["children"]), 2**64 - 1, np.uint64)},
     "gammas cut short": lambda a: {**a, "gammas": a["gammas"][:-1]},
     "tokens cut short": lambda a: {**a, "tokens": a["tokens"][:-1]},

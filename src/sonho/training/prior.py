@@ -30,8 +30,8 @@ from sonho.storage.prior import GATE_EXTRAS, unpack_prior
 from sonho.text import Tokenizer, masked_ids
 
 # Held-out tokens that the gate is learned on, and how many numbers they may become.
-GATE_TOKENS, GATE_NUMBERS = 20_000, 2**25
-GATE_STEPS = 40
+GATE_TOKENS, GATE_NUMBERS = 16_384, 2**24
+GATE_STEPS = 25
 # What a gate is before it is learned, and what keeps it there where there is little to learn from.
 HALF, PULL = 0.5, 1e-4
 
@@ -95,7 +95,12 @@ def learn_gate(model_file: ModelFile, held_out: Part) -> Array:
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the products are so small that threads would wait for each other more than work
+    try:
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+    finally:
+        torch.set_num_threads(threads)
     return gate.detach().numpy().astype(np.float32)
 
 
