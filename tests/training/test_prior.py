@@ -125,6 +125,13 @@ def test_evaluate_shows_the_network_alone_and_with_its_prior(run, text, told):
     assert "with n-gram prior" in table
 
 
+def test_inspect_tells_of_the_prior(run, told):
+    shown = told("inspect", run[0])
+    assert "N-gram prior: " in shown
+    assert "With the n-gram prior: " in shown
+    assert json.loads(told("inspect", run[0], "--json"))["prior"]["gate"] == [2, 9]
+
+
 def test_score_and_generate_use_the_prior_unless_told_not_to(run, text, told):
     first, second = (told("score", run[0], text, *flag) for flag in ((), ("--no-prior",)))
     assert first != second

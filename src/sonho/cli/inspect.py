@@ -28,6 +28,7 @@ def command(model: str, as_json: bool) -> None:
                     "data_kind": loaded.data_kind,
                     "window": loaded.window,
                     "parameters": count_parameters(loaded.arrays),
+                    "prior": {name: list(array.shape) for name, array in loaded.prior.items()},
                     "arrays": {name: list(array.shape) for name, array in loaded.arrays.items()},
                     "tokenizer": loaded.tokenizer.to_json(),
                     "sampling": to_dict(loaded.sampling),
@@ -41,7 +42,7 @@ def command(model: str, as_json: bool) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(_layer_table(loaded))
-    for line in [*_vocabulary(loaded.tokenizer), *_record(loaded.record, loaded.data_kind)]:
+    for line in [*_vocabulary(loaded.tokenizer), *_prior(loaded.prior), *_record(loaded.record, loaded.data_kind)]:
         console.print(Text(line))
     for line in curve_lines(loaded.record.get("curve") or []):
         console.print(Text(line))
@@ -70,6 +71,13 @@ def _vocabulary(tokenizer: Any) -> list[str]:
     return [first, "  " + " ".join(repr(text)[1:-1] if text.strip() else repr(text) for text in shown) + more]
 
 
+def _prior(prior: Any) -> list[str]:
+    if not prior:
+        return []
+    grams, size = sum(prior["sizes"].tolist()), sum(array.nbytes for array in prior.values())
+    return [f"N-gram prior: {grams:,} grams of up to {len(prior['sizes'])} tokens, {size / 1e6:.2f} MB"]
+
+
 def _record(record: dict[str, Any], data_kind: str) -> list[str]:
     lines = []
     if "tokens_seen" in record:
@@ -82,6 +90,9 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
         loss = record["validation_loss"]
         per_char = record.get("validation_bits_per_char", loss / math.log(2))
         lines.append(f"Held-out: {loss:.4f} nats/token, {per_char:.4f} bits/char")
+    if "validation_with_prior_loss" in record:
+        loss, per_char = record["validation_with_prior_loss"], record["validation_with_prior_bits_per_char"]
+        lines.append(f"With the n-gram prior: {loss:.4f} nats/token, {per_char:.4f} bits/char")
     beside = [f"{name} {bits:.3f}" for name, bits in record.get("baselines", {}).items()]
     if beside:
         lines.append(f"Beside it, bits/char: {', '.join(beside)}")
