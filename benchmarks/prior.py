@@ -14,6 +14,7 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,17 +23,18 @@ os.environ.setdefault("SONHO_THREADS", "1")
 import numpy as np
 
 from common import Row, machine, save
-from sonho.config import DataConfig, ModelConfig
+from sonho.config import Cell, DataConfig, ModelConfig
 from sonho.data.corpus import encode_for_evaluation
 from sonho.decoding.model import Model
 from sonho.evaluation.evaluate import evaluate
+from sonho.evaluation.metrics import Report
 from sonho.evaluation.novelty import novelty
 from sonho.storage.model_file import ModelFile, expected_shapes, load_model_file
 from sonho.training.adapt import AdaptiveStepper, adaptive_with_prior, read
 
 ROUNDS, TOKENS = 9, 4000
 TEXTS, TEXT_TOKENS, TEMPERATURE = 20, 2000, 0.8
-SIZES = (("lstm", 128), ("lstm", 256))
+SIZES: tuple[tuple[Cell, int], ...] = (("lstm", 128), ("lstm", 256))
 
 
 def main() -> None:
@@ -53,7 +55,7 @@ def main() -> None:
 
 def losses(file: ModelFile, test: Path) -> list[Row]:
     part = encode_for_evaluation([test], file.tokenizer, DataConfig(kind=file.data_kind))
-    ways = {
+    ways: dict[str, Callable[[], Report]] = {
         "network": lambda: evaluate(file, part, prior=False),
         "with prior": lambda: evaluate(file, part),
         "adaptive": lambda: read(AdaptiveStepper(file), file.tokenizer, part),
@@ -82,7 +84,7 @@ def speeds(file: ModelFile) -> list[Row]:
     return rows
 
 
-def random(file: ModelFile, cell: str, hidden_size: int) -> ModelFile:
+def random(file: ModelFile, cell: Cell, hidden_size: int) -> ModelFile:
     """A random network with the vocabulary and the counts of `file`."""
     config = ModelConfig(cell=cell, hidden_size=hidden_size)
     rng = np.random.default_rng(0)
@@ -96,8 +98,11 @@ def copies(file: ModelFile, train: Path) -> list[Row]:
     rows = []
     for name, model in (("network", replace(file, prior={})), ("with prior", file)):
         writer = Model(model)
-        options = {"max_tokens": TEXT_TOKENS, "temperature": TEMPERATURE}
-        made = [novelty(writer.generate("\n", seed=seed, **options).text, [text]) for seed in range(TEXTS)]
+        texts = [
+            writer.generate("\n", max_tokens=TEXT_TOKENS, temperature=TEMPERATURE, seed=seed).text
+            for seed in range(TEXTS)
+        ]
+        made = [novelty(generated, [text]) for generated in texts]
         copied = sum(found.share_copied * found.num_chars for found in made) / sum(found.num_chars for found in made)
         longest = max((found.longest for found in made), key=len)
         rows.append({"how": name, "share copied": round(copied, 4), "longest copy": len(longest)})

@@ -88,6 +88,7 @@ def test_records_have_a_prior_too(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"model": {"task": "classify", "prior": "ngram"}}, "leave it out of model.task=classify"),
         ({"model": {"cell": "ngram", "prior": "ngram"}}, "leave out model.prior"),
         ({"model": {"prior": "ngram"}, "data": {"objective": "last"}}, "leave out data.objective=last"),
     ],

@@ -55,6 +55,8 @@ def check_prior(config: Config) -> None:
     """Raise UsageError for a model beside which no prior can stand."""
     if config.model.prior == "none":
         return
+    if config.model.task != "generate":
+        raise UsageError(f"model.prior=ngram is for language models; leave it out of model.task={config.model.task}")
     if config.model.cell == "ngram":
         raise UsageError("model.cell=ngram is all counts; leave out model.prior")
     if config.data.objective == "last":
