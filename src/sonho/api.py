@@ -34,21 +34,24 @@ BASELINE_TOKENS = 30_000_000
 class Evaluation:
     """A model's reports on a text, and the bits per character of the baselines on the same text."""
 
-    report: Report
-    adapted: Report | None  # of the model as it learned from the text, each token after it was scored
+    report: Report  # of the network alone, its weights frozen
+    adapted: Report | None  # as it learned from the text, each token after it was scored
     baselines: dict[str, float]
     shuffled: Report | None = None  # of a conditioned model that is told the label or vector of another record
+    with_prior: Report | None = None  # with the n-gram prior, where the model has one; and that while it learned
+    adapted_with_prior: Report | None = None
 
 
-def load(path: str | PathLike[str], *, weights: Weights = "float32") -> Model | Predictor:
+def load(path: str | PathLike[str], *, weights: Weights = "float32", prior: bool = True) -> Model | Predictor:
     """A model ready to use: of a language model `.generate` and `.stream`, of a classifier or tagger `.predict`.
 
-    `weights="int8"` rounds those of a language model to 8 bits: faster from some 200 units on.
+    `weights="int8"` rounds those of a language model to 8 bits: faster from some 200 units on. `prior=False` lets
+    the network of one with an n-gram prior write alone.
     Raises InputNotFoundError, ModelFileError (damaged, altered or foreign) or StorageError.
     """
     model_file = load_model_file(path)
     if model_file.model.task == "generate":
-        return Model(model_file, weights=weights)
+        return Model(model_file, weights=weights, prior=prior)
     if weights != "float32":
         raise UsageError(f"weights={weights!r} is for language models; a classifier or tagger runs in float32")
     return Predictor(model_file)
@@ -156,7 +159,8 @@ def adapted_model(
     model_file = load_model_file(model)
     config = build_config({"data": stored_data_settings(model_file)}, settings or {}).data
     stepper = AdaptiveStepper(model_file)
-    report = read(stepper, encode_for_evaluation(list(texts), model_file.tokenizer, config))
+    tokenizer = model_file.tokenizer
+    report = read(stepper, tokenizer, encode_for_evaluation(list(texts), tokenizer, config))
     return stepper.model_file, report
 
 
@@ -193,13 +197,19 @@ def evaluation_table(
     part = encode_for_evaluation(list(texts), tokenizer, config, label_names=model_file.labels)
     conditions = conditions_of(model_file, part, config.vectors)
     measured = partial(evaluate_part, model_file, stride=config.stride, limit=limit, weights=weights)
-    report = measured(part, conditions=conditions)
-    shuffled = None if conditions is None else measured(with_shuffled_labels(part), conditions=conditions)
+    report = measured(part, conditions=conditions, prior=False)
+    shuffled = None
+    if conditions is not None:
+        shuffled = measured(with_shuffled_labels(part), conditions=conditions, prior=False)
+    with_prior = measured(part, conditions=conditions) if model_file.prior else None
     adapted: Report | None = None
+    adapted_with_prior: Report | None = None
     if adapt:
-        from sonho.training.adapt import AdaptiveStepper, read
+        from sonho.training.adapt import AdaptiveStepper, adaptive_with_prior, read
 
-        adapted = read(AdaptiveStepper(model_file), part, limit=limit)
+        adapted = read(AdaptiveStepper(model_file), tokenizer, part, limit=limit)
+        if model_file.prior:
+            adapted_with_prior = read(adaptive_with_prior(model_file), tokenizer, part, limit=limit)
     found: dict[str, float] = {}
     if with_baselines:
         # Without the training text there is nothing to count n-grams on.
@@ -207,7 +217,7 @@ def evaluation_table(
         orders = BASELINE_ORDERS if train is not None else ()
         rows = baselines(train or part, part, tokenizer, kind, orders=orders, max_tokens=BASELINE_TOKENS, limit=limit)
         found = {row.name: row.bits_per_char for row in rows}
-    return Evaluation(report, adapted, found, shuffled)
+    return Evaluation(report, adapted, found, shuffled, with_prior, adapted_with_prior)
 
 
 def stored_data_settings(model_file: ModelFile) -> dict[str, Any]:

@@ -69,6 +69,10 @@ class ModelConfig:
     )
     dropout_tokens: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "classify, tag: share of tokens hidden while learning")
     order: Annotated[int, Ge(1), Le(16)] = _help(6, "of the ngram cell: symbols looked at, the predicted one included")
+    prior: Literal["none", "ngram"] = _help(
+        "none", "ngram counts the text as well and lets both predict; the counts stand in the model file"
+    )
+    prior_order: Annotated[int, Ge(1), Le(16)] = _help(7, "of the prior: symbols looked at, the predicted one included")
 
 
 @dataclass

@@ -19,6 +19,10 @@ void *sonho_network_new(const SonhoNetwork *spec);
 void sonho_network_free(void *network);
 int sonho_network_run(const void *network, int64_t N, int64_t T, const int64_t *ids, void *const *states, float *logits,
                       int32_t which, int threads);
+void *sonho_prior_new(const SonhoPrior *spec);
+void sonho_prior_free(void *prior);
+int sonho_prior_advance(const void *prior, int64_t N, int64_t T, const int64_t *ids, const int64_t *nodes, int64_t *after);
+int sonho_prior_mix(const void *prior, int64_t M, const int64_t *nodes, float *logits);
 void *sonho_sampler_new(const SonhoSampling *settings, const int64_t *prompt, int64_t prompt_length);
 void sonho_sampler_free(void *sampler);
 int sonho_draw(const void *network, int64_t N, int64_t count, void *const *states, void *const *samplers,
@@ -38,13 +42,35 @@ struct Case {
     int64_t H, num_layers, N, T;
     int32_t bits;
     bool dense, norm;  // whether the first layer is fed vectors; layer norm
+    bool prior;
 };
+
+// Order 2: the grams 1, 2, 5, 12, 21 and 25.
+void *make_prior() {
+    const Ids levels = {0, 1, 4, 7};
+    const std::vector<int32_t> tokens = {0, 1, 2, 5, 2, 1, 5}, first_child = {1, 4, 5, 7, 7}, suffix = {0, 0, 0, 0};
+    const Floats log_probs = {0, -1, -1, -2, -0.5f, -1, -2}, log_gammas = {-1, -0.5f, -1, 0};
+    const Floats gate = {0.5f, 0.6f, 0.1f, 0.1f, 0.5f, 0.4f, 0.1f, -0.1f};
+    const SonhoPrior spec{2, V, 6, 3, -2, levels.data(), tokens.data(), log_probs.data(), first_child.data(),
+                          log_gammas.data(), suffix.data(), gate.data()};
+    void *prior = sonho_prior_new(&spec);
+    require(prior, "prior");
+    Ids ids = {1, 2, 5, 0}, nodes = {0}, after(4);
+    Floats logits = ::draw(4 * V, 0.1f);
+    require(sonho_prior_advance(prior, 1, 4, ids.data(), nodes.data(), after.data()) == 0, "advance");
+    require(after == Ids({1, 2, 0, 0}), "5 is followed by nothing, so it is no context");
+    require(sonho_prior_mix(prior, 4, after.data(), logits.data()) == 0, "mix");
+    nodes[0] = 4;
+    require(sonho_prior_advance(prior, 1, 4, ids.data(), nodes.data(), after.data()) != 0, "a gram is no context");
+    require(sonho_prior_mix(prior, 1, nodes.data(), logits.data()) != 0, "nor can it be mixed with");
+    return prior;
+}
 
 struct Model {
     std::vector<Floats> held;
     std::vector<SonhoLayer> layers;
     SonhoNetwork spec{};
-    void *network;
+    void *network, *prior = nullptr;
 
     const float *keep(int64_t n) {
         held.push_back(draw(n));
@@ -73,10 +99,14 @@ struct Model {
         spec.bits = c.bits, spec.V = V, spec.num_layers = c.num_layers, spec.layers = layers.data();
         if (c.dense) spec.vector_size = D, spec.vectors = keep(V * D);
         spec.output_weight = keep(V * c.H), spec.output_bias = keep(V);
+        if (c.prior) spec.prior = prior = make_prior();
         network = sonho_network_new(&spec);
         require(network, "network");
     }
-    ~Model() { sonho_network_free(network); }
+    ~Model() {
+        sonho_network_free(network);
+        sonho_prior_free(prior);
+    }
 };
 
 struct States {
@@ -93,6 +123,7 @@ struct States {
                 for (int i = 0; i < (layer.cell == LSTM ? 2 : 1); ++i)
                     floats.emplace_back(N * (layer.cell == CONV ? past * layer.D : layer.H));
         }
+        if (model.prior) ids.emplace_back(N, 0);
         auto next_floats = floats.begin();
         auto next_ids = ids.begin();
         for (const SonhoLayer &layer : model.layers)
@@ -100,6 +131,7 @@ struct States {
                 addresses.push_back((next_ids++)->data());
             else
                 for (int i = 0; i < (layer.cell == LSTM ? 2 : 1); ++i) addresses.push_back((next_floats++)->data());
+        if (model.prior) addresses.push_back(next_ids->data());
     }
     bool operator==(const States &other) const { return floats == other.floats && ids == other.ids; }
 };
@@ -169,7 +201,7 @@ int main() {
                 for (int64_t N : {0, 1, 13})
                     for (int64_t T : {0, 1, 70})
                         for (int kind = 0; kind < 8; ++kind, ++runs)
-                            run({cell, H, kind % 2 + 1, N, T, kind < 4 ? 32 : 8, kind % 4 > 1, kind % 3 == 0});
+                            run({cell, H, kind % 2 + 1, N, T, kind < 4 ? 32 : 8, kind % 4 > 1, kind % 3 == 0, kind % 8 > 4});
     }
     printf("%d passed, 0 failed\n", runs);
     return 0;

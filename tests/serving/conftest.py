@@ -11,12 +11,13 @@ import openai
 import pytest
 
 from sonho.config import DataConfig, ModelConfig
+from sonho.evaluation.prior_counts import count_prior
 from sonho.serving.context import Context
 from sonho.serving.options import ServeOptions
 from sonho.serving.served_model import ServedModel
 from sonho.serving.server import Service, bind
 from sonho.storage.model_file import ModelFile, expected_shapes
-from sonho.text import fit_tokenizer
+from sonho.text import fit_tokenizer, masked_ids
 
 SYMBOLS = "abcdefghijklmnopqrstuvwxyz ABC.,\n'"
 
@@ -33,11 +34,22 @@ def make_file(
     return ModelFile(model, tokenizer, data_kind, arrays, window)
 
 
+def with_prior(file: ModelFile) -> ModelFile:
+    """The same with counts of a little text and a gate of half and half."""
+    tokenizer = file.tokenizer
+    ids = tokenizer.encode("a cab had a bad bag; the dad had abc def. " * 20, "skip")
+    masked = list(masked_ids(tokenizer, file.data_kind))
+    file.prior = count_prior(ids, 5, tokenizer.vocab_size, most_bytes=1e9, masked=masked)
+    file.prior["gate"][:, :-2] = 0.5
+    return file
+
+
 FILES = {
     "letters": make_file(),
     "records": make_file(data_kind="records", cell="gru", seed=2),
     "bytes": make_file(level="byte", cell="gru", seed=3, scale=0.3),
     "windows": make_file(data_kind="windows", window=5, seed=4),
+    "counted": with_prior(make_file(seed=6)),
     "slow": make_file(hidden_size=512, num_layers=2, seed=5, scale=0.05),
 }
 

@@ -17,7 +17,7 @@ def make(live, **body):
     return response.json()
 
 
-@pytest.mark.parametrize("name", ["letters", "records", "bytes", "windows"])
+@pytest.mark.parametrize("name", ["letters", "records", "bytes", "windows", "counted"])
 def test_a_session_goes_on_as_the_text_itself_would(live, name):
     session = make(live, model=name, text="abc ")
     assert session == {"id": session["id"], "model": name, "num_tokens": 4, "text": "abc "}

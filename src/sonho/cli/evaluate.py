@@ -49,7 +49,8 @@ def command(
 
     The text is read and cut exactly as the validation part was while training. Beside it stand single
     letters, xz and, where --train-text gives what the model learned from, Kneser-Ney n-grams. A conditioned
-    model is told the label or vector of each record, and once more that of another record.
+    model is told the label or vector of each record, and once more that of another record. A model that
+    was trained with --prior ngram has two rows: the network alone, and with its prior.
     Of a classifier or tagger: accuracy, macro F1, each label, confusion and calibration.
     """
     from sonho.api import evaluation_table
@@ -71,18 +72,25 @@ def command(
         adapt=adapt,
     )
     if as_json:
-        adapted = {"adapted": table.adapted.to_dict()} if table.adapted else {}
-        shuffled = {"shuffled": table.shuffled.to_dict()} if table.shuffled else {}
-        print(json.dumps({**table.report.to_dict(), **adapted, **shuffled, "baselines": table.baselines}))
+        others = {
+            "adapted": table.adapted,
+            "shuffled": table.shuffled,
+            "with_prior": table.with_prior,
+            "adapted_with_prior": table.adapted_with_prior,
+        }
+        shown = {name: report.to_dict() for name, report in others.items() if report is not None}
+        print(json.dumps({**table.report.to_dict(), **shown, "baselines": table.baselines}))
         return
     from rich.console import Console
 
     from sonho.cli.report import print_adapted, print_shuffled, print_table
 
     console = Console(highlight=False, soft_wrap=True)
-    print_table(console, ", ".join(texts), table.report, table.baselines)
+    print_table(console, ", ".join(texts), table.report, table.baselines, table.with_prior)
     if table.adapted:
-        print_adapted(console, table.adapted, table.report)
+        print_adapted(console, table.adapted, table.report, "")
+    if table.adapted_with_prior:
+        print_adapted(console, table.adapted_with_prior, table.report, " with n-gram prior")
     if table.shuffled:
         print_shuffled(console, table.shuffled, table.report)
 

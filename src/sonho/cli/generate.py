@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sonho.cli.options import weights_flag
+from sonho.cli.options import prior_flag, weights_flag
 from sonho.config import Weights
 from sonho.decoding.model import Model, load
 from sonho.errors import UsageError
@@ -55,6 +55,7 @@ from sonho.errors import UsageError
 @click.option("--vector", metavar="FILE.npy[:ROW]|0.1,0.2", help="of a model trained with --condition vector")
 @click.option("--adapt", multiple=True, metavar="FILE", help="take on the style of a text first (needs PyTorch)")
 @weights_flag
+@prior_flag
 @click.option("-i", "--interactive", is_flag=True, help="ask for prompts until the input ends")
 @click.option("--json", "as_json", is_flag=True, help="one JSON line a text")
 def command(
@@ -74,6 +75,7 @@ def command(
     vector: str | None,
     adapt: tuple[str, ...],
     weights: Weights,
+    no_prior: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -87,7 +89,7 @@ def command(
     """
     if count < 1:
         raise UsageError(f"--count must be at least 1, got {count}")
-    loaded = _adapted(model, adapt, weights) if adapt else load(model, weights=weights)
+    loaded = _adapted(model, adapt, weights, no_prior) if adapt else load(model, weights=weights, prior=not no_prior)
     options = {name: value for name, value in options.items() if value is not None}
     options.update(
         logit_bias=_biases(bias),
@@ -111,13 +113,13 @@ def command(
                 _write(loaded, prompt, drawn, as_json, many)
 
 
-def _adapted(model: str, texts: tuple[str, ...], weights: Weights) -> Model:
+def _adapted(model: str, texts: tuple[str, ...], weights: Weights, no_prior: bool) -> Model:
     from sonho.api import adapted_model
 
     adapted, report = adapted_model(model, texts)
     told = f"read {', '.join(texts)}: {report.num_chars:,} characters at {report.bits_per_char:.4f} bits each"
     print(told, file=sys.stderr)
-    return Model(adapted, weights=weights)
+    return Model(adapted, weights=weights, prior=not no_prior)
 
 
 def _write(model: Model, prompt: str, options: dict[str, Any], as_json: bool, many: bool) -> None:

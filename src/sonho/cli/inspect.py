@@ -29,6 +29,7 @@ def command(model: str, as_json: bool) -> None:
                     "window": loaded.window,
                     "labels": list(loaded.labels),
                     "parameters": count_parameters(loaded.arrays),
+                    "prior": {name: list(array.shape) for name, array in loaded.prior.items()},
                     "arrays": {name: list(array.shape) for name, array in loaded.arrays.items()},
                     "tokenizer": loaded.tokenizer.to_json(),
                     "condition": None if loaded.condition is None else loaded.condition.to_json(),
@@ -45,7 +46,7 @@ def command(model: str, as_json: bool) -> None:
     console.print(_layer_table(loaded))
     if loaded.labels:
         console.print(Text(f"{len(loaded.labels)} labels: {', '.join(loaded.labels)}"))
-    about = [*_vocabulary(loaded.tokenizer), *_condition(loaded.condition)]
+    about = [*_vocabulary(loaded.tokenizer), *_condition(loaded.condition), *_prior(loaded.prior)]
     for line in [*about, *_record(loaded.record, loaded.data_kind)]:
         console.print(Text(line))
     for line in curve_lines(loaded.record.get("curve") or []):
@@ -85,6 +86,13 @@ def _vocabulary(tokenizer: Any) -> list[str]:
     return [first, "  " + " ".join(repr(text)[1:-1] if text.strip() else repr(text) for text in shown) + more]
 
 
+def _prior(prior: Any) -> list[str]:
+    if not prior:
+        return []
+    grams, size = sum(prior["sizes"].tolist()), sum(array.nbytes for array in prior.values())
+    return [f"N-gram prior: {grams:,} grams of up to {len(prior['sizes'])} tokens, {size / 1e6:.2f} MB"]
+
+
 def _record(record: dict[str, Any], data_kind: str) -> list[str]:
     lines = []
     if "tokens_seen" in record:
@@ -100,6 +108,9 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
         loss = record["validation_loss"]
         per_char = record.get("validation_bits_per_char", loss / math.log(2))
         lines.append(f"Held-out: {loss:.4f} nats/token, {per_char:.4f} bits/char")
+    if "validation_with_prior_loss" in record:
+        loss, per_char = record["validation_with_prior_loss"], record["validation_with_prior_bits_per_char"]
+        lines.append(f"With the n-gram prior: {loss:.4f} nats/token, {per_char:.4f} bits/char")
     beside = [f"{name} {value:.3f}" for name, value in record.get("baselines", {}).items()]
     if beside:
         unit = "share right" if "validation_accuracy" in record else "bits/char"

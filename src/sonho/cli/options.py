@@ -34,6 +34,7 @@ FLAGS = {
     "--min-count": "data.min_count",
     "--max-length": "data.max_length",
     "--validation": "data.validation",
+    "--prior": "model.prior",
     "--test": "data.test",
     "--minutes": "training.minutes",
     "--epochs": "training.epochs",
@@ -52,6 +53,11 @@ def weights_flag(command: F) -> F:
         show_default=True,
         help="int8 is faster for large models, and nearly as good",
     )(command)
+
+
+def prior_flag(command: F) -> F:
+    """--no-prior, of the commands that run a model that may have one."""
+    return click.option("--no-prior", is_flag=True, help="the network alone, without its n-gram prior")(command)
 
 
 SETTING_NAMES = {f"{name}.{f.name}" for name, section in SECTIONS.items() for f in dataclasses.fields(section)}

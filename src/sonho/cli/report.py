@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sonho.evaluation.metrics import Report
     from sonho.training.session import Result
 
+WITH_PRIOR = "with n-gram prior"
+
 
 def print_result(result: Result) -> None:
     """What a training brought, where it is and how to use it."""
@@ -26,30 +28,43 @@ def print_result(result: Result) -> None:
         console.print(Text(f"Stopped and saved. Go on with: sonho train --resume -o {result.folder}"))
         return
     console.print(Text(f"Trained for {_duration(result.seconds)}; model in {result.folder}/model.safetensors"))
-    parts: tuple[tuple[str, Any, dict[str, float]], ...] = (
-        ("held-out text (validation)", result.validation, result.baselines),
-        ("test text, never read while learning", result.test, {}),
+    parts: tuple[tuple[str, Any, dict[str, float], Report | None], ...] = (
+        ("held-out text (validation)", result.validation, result.baselines, result.validation_with_prior),
+        ("test text, never read while learning", result.test, {}, result.test_with_prior),
     )
-    for what, report, baselines in parts:
+    for what, report, baselines, with_prior in parts:
         if isinstance(report, LabelReport):
             print_labels(console, what, report, baselines)
         elif report is not None:
-            print_table(console, what, report, baselines)
+            print_table(console, what, report, baselines, with_prior)
     if result.task == "generate":
         console.print(Text(f"Write with it: sonho generate {result.folder} --prompt 'Once'"))
     else:
         console.print(Text(f"Use it: sonho predict {result.folder} FILE"))
 
 
-def print_table(console: Console, what: str, report: Report, baselines: Mapping[str, float]) -> None:
-    """Bits per character of a model and of the baselines, the best first."""
+def print_table(
+    console: Console,
+    what: str,
+    report: Report,
+    baselines: Mapping[str, float],
+    with_prior: Report | None = None,
+) -> None:
+    """Bits per character of a model and of the baselines, the best first.
+
+    What a model reaches with its n-gram prior is a row of its own; the baselines are compared with the network alone.
+    """
     table = Table(title=f"{what}: {report.num_chars:,} characters", title_justify="left", title_style="bold")
     for heading, justify in (("", "left"), ("bits/char", "right"), ("nats/char", "right"), ("", "left")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     rows = [(report.bits_per_char, "this model", True), *((b, n, False) for n, b in baselines.items())]
+    if with_prior is not None:
+        rows.append((with_prior.bits_per_char, WITH_PRIOR, False))
     for bits, name, own in sorted(rows):
         verdict = ""
-        if not own and bits < report.bits_per_char:
+        if name == WITH_PRIOR:
+            verdict = f"{100 * (1 - bits / report.bits_per_char):.1f} % below this model alone"
+        elif not own and bits < report.bits_per_char:
             verdict = "better than this model"
         elif not own and bits > 0:  # a text of one symbol takes no bits
             verdict = f"beaten by {100 * (bits - report.bits_per_char) / bits:.1f} %"
@@ -75,14 +90,14 @@ def _duration(seconds: float) -> str:
     return f"{clock(seconds)} minutes" if seconds >= 60 else f"{seconds:.1f} seconds"
 
 
-def print_adapted(console: Console, adapted: Report, frozen: Report) -> None:
-    """The figure of a model that learned on the way, apart from that of the frozen one."""
+def print_adapted(console: Console, adapted: Report, frozen: Report, how: str) -> None:
+    """The figure of a model that learned on the way, apart from that of the frozen one; `how`: what stood beside it."""
     compared = f"over the first {adapted.num_tokens:,} tokens"
     if adapted.num_tokens == frozen.num_tokens:
         compared = f"{100 * (1 - adapted.bits_per_char / frozen.bits_per_char):.1f} % below the frozen weights"
     console.print(
         Text(
-            f"adaptive, each token learned from after it was scored: {adapted.bits_per_char:.4f} bits/char = "
+            f"adaptive{how}, each token learned from after it was scored: {adapted.bits_per_char:.4f} bits/char = "
             f"{adapted.bits_per_char * math.log(2):.4f} nats/char, {compared}"
         )
     )

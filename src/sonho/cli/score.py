@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sonho.cli.options import weights_flag
+from sonho.cli.options import prior_flag, weights_flag
 from sonho.config import Weights
 from sonho.errors import UsageError
 
@@ -37,6 +37,7 @@ from sonho.errors import UsageError
     help="symbols that the model does not know",
 )
 @weights_flag
+@prior_flag
 @click.option("--json", "as_json", is_flag=True, help="JSON lines instead of a table")
 def command(
     model: str,
@@ -49,6 +50,7 @@ def command(
     worst: int | None,
     unknown: Any,
     weights: Weights,
+    no_prior: bool,
     as_json: bool,
 ) -> None:
     """Show how surprising FILE (or standard input) is to MODEL, in bits: high is unlike the training text.
@@ -67,6 +69,8 @@ def command(
     if adapt and weights != "float32":
         raise UsageError(f"--adapt learns with float32 weights; leave out --weights {weights}")
     model_file = load_model_file(model)
+    if no_prior:
+        model_file.prior = {}
     scorer = Scorer(model_file, weights=weights, stepper=_adaptive(model_file) if adapt else None)
     # Lines are asked for as lines, whatever the model was trained on.
     chunks = iter_text(list(files) or ["-"], DataConfig())
@@ -93,9 +97,9 @@ def command(
 
 
 def _adaptive(model_file: Any) -> Any:
-    from sonho.training.adapt import AdaptiveStepper
+    from sonho.training.adapt import AdaptiveStepper, adaptive_with_prior
 
-    return AdaptiveStepper(model_file)
+    return adaptive_with_prior(model_file) if model_file.prior else AdaptiveStepper(model_file)
 
 
 def _line_row(row: Any) -> str:

@@ -44,14 +44,15 @@ DEFAULT_TEMPERATURE = 0.8
 CALLS_TO_THE_PERSON = 3
 
 
-def load(path: str | PathLike[str], *, weights: Weights = "float32") -> Model:
+def load(path: str | PathLike[str], *, weights: Weights = "float32", prior: bool = True) -> Model:
     """Load a model file, or the one in a run folder.
 
     `weights="int8"` rounds them to 8 bits: faster from some 200 units on, nearly the same texts.
+    `prior=False` lets the network of a model with an n-gram prior write alone.
 
     Raises InputNotFoundError, ModelFileError (damaged, altered or foreign) or StorageError.
     """
-    return Model(load_model_file(fspath(path)), weights=weights)
+    return Model(load_model_file(fspath(path)), weights=weights, prior=prior)
 
 
 class Model:
@@ -62,11 +63,11 @@ class Model:
     the prompt that the model does not know; the text shows them all the same.
     """
 
-    def __init__(self, model_file: ModelFile, *, weights: Weights = "float32") -> None:
+    def __init__(self, model_file: ModelFile, *, weights: Weights = "float32", prior: bool = True) -> None:
         check_generates(model_file)
         self.model_file = model_file
         self.tokenizer = model_file.tokenizer
-        self.stepper = build_stepper(model_file, weights=weights)
+        self.stepper = build_stepper(model_file, weights=weights, prior=prior)
 
     @overload
     def generate(

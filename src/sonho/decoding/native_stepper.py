@@ -18,12 +18,20 @@ from sonho.decoding.sampler import Source
 from sonho.decoding.settings import Settings
 from sonho.decoding.state import Array, State
 from sonho.native.network import LayerSpec, Logits, Network, Sampler
+from sonho.native.prior import NativePrior
 
 
 class NativeStepper:
     """A Stepper whose `forward` has the same bits as its steps. `bits` of a weight: 32, or 8 with a scale a row."""
 
-    def __init__(self, config: ModelConfig, arrays: dict[str, Array], masked_ids: Iterable[int], bits: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        arrays: dict[str, Array],
+        masked_ids: Iterable[int],
+        bits: int,
+        prior: NativePrior | None = None,
+    ) -> None:
         self.vocab_size = len(arrays["output.bias"])
         vectors = arrays.get("embedding.weight")
         by_table = vectors is None or fits_a_table(arrays)
@@ -35,8 +43,10 @@ class NativeStepper:
         bias[list(masked_ids)] = -np.inf
         weight = arrays["embedding.weight" if config.tied else "output.weight"]
         self._conditioning = make_conditioning(config, arrays)
-        self.network = Network(layers, weight, bias, vectors=None if by_table else vectors, bits=bits)
+        self.network = Network(layers, weight, bias, vectors=None if by_table else vectors, bits=bits, prior=prior)
         self._empty = tuple(array for layer in layers for array in _empty_state(layer))
+        if prior is not None:
+            self._empty += (np.zeros(1, np.int64),)
 
     def initial_state(self, batch_size: int, condition: Array | None = None) -> State:
         """The state before any token; `condition` (N, F) where the network has one."""

@@ -18,12 +18,14 @@ from sonho.decoding.labels import check_generates
 from sonho.decoding.native_stepper import NativeStepper
 from sonho.decoding.network import NetworkStepper
 from sonho.decoding.ngram_stepper import NgramStepper
+from sonho.decoding.prior import Prior, PriorStepper, native_prior
 from sonho.decoding.rounding import round_weights
 from sonho.decoding.state import Array, State
 from sonho.decoding.window_stepper import WindowStepper
 from sonho.errors import ModelFileError, UsageError
 from sonho.native import library
 from sonho.storage.model_file import ModelFile
+from sonho.storage.prior import unpack_prior
 from sonho.text import masked_ids
 
 
@@ -49,10 +51,11 @@ class Stepper(Protocol):
         """`tokens` (N, T) to logits (N, T, V) and the new state, with big products."""
 
 
-def build_stepper(model_file: ModelFile, *, weights: Weights = "float32") -> Stepper:
-    """The stepper of a model. Raises ModelFileError when a weight is NaN or infinite.
+def build_stepper(model_file: ModelFile, *, weights: Weights = "float32", prior: bool = True) -> Stepper:
+    """The stepper of a model. Raises ModelFileError when a weight is NaN or infinite, or the prior is damaged.
 
     `weights="int8"` rounds them to 8 bits with a scale for each output: a quarter of the memory, and faster.
+    `prior=False` leaves out the n-gram prior of a model that has one.
     """
     check_generates(model_file)
     for name, array in model_file.arrays.items():
@@ -64,12 +67,16 @@ def build_stepper(model_file: ModelFile, *, weights: Weights = "float32") -> Ste
     masked = masked_ids(model_file.tokenizer, model_file.data_kind)
     if config.cell == "ngram":
         return NgramStepper(config.order, vocab_size, model_file.arrays, masked)
+    trie = unpack_prior(model_file.prior, vocab_size) if prior and model_file.prior else None
     network: NetworkStepper | NativeStepper
     if library.engine_name() == "native":
-        network = NativeStepper(config, model_file.arrays, masked, bits=8 if weights == "int8" else 32)
+        bits = 8 if weights == "int8" else 32
+        network = NativeStepper(config, model_file.arrays, masked, bits, native_prior(trie, masked) if trie else None)
     else:
         arrays = model_file.arrays if weights == "float32" else round_weights(config, model_file.arrays)
         network = NetworkStepper(config, arrays, masked)
+        if trie:
+            return PriorStepper(network, Prior(trie, masked))
     return WindowStepper(network, model_file.window) if model_file.window > 0 else network
 
 

@@ -34,13 +34,15 @@ def evaluate(
     stride: int = 1,
     limit: int = 0,
     weights: Weights = "float32",
+    prior: bool = True,
     progress: Callable[[int], None] | None = None,
     conditions: np.ndarray | None = None,
 ) -> Report:
     """Score `part`, made with the model's own tokenizer, and report.
 
     `limit` > 0 scores about so many tokens, spread evenly; `stride` is the distance between the windows of
-    a model that was trained on windows; `progress` is told the number of tokens scored so far. `conditions` (C, F):
+    a model that was trained on windows; `prior=False` leaves out the n-gram prior of a model that has one;
+    `progress` is told the number of tokens scored so far. `conditions` (C, F):
     what a conditioned model is told of a record, by its label; without them it is told the mean.
     Raises DataError where there is nothing to predict.
     """
@@ -48,7 +50,7 @@ def evaluate(
     if model_file.model.cell == "ngram":
         return evaluate_ngram(ngram_of(model_file), part, tokenizer, kind, limit=limit, progress=progress)
     return evaluate_stepper(
-        build_stepper(model_file, weights=weights),
+        build_stepper(model_file, weights=weights, prior=prior),
         part,
         tokenizer,
         kind,

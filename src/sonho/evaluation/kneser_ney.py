@@ -97,6 +97,12 @@ def fit_part(
 
     The end is what stands next to the held-out text, so the baseline is as strong as it can be.
     """
+    tokens, offsets = read_end(part, max_tokens)
+    return fit_orders(tokens, orders, vocab_size, masked=masked, offsets=offsets)
+
+
+def read_end(part: Part, max_tokens: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+    """The tokens (L,) of a part, of more than `max_tokens` > 0 about its last so many, and its records' bounds."""
     length = len(part.tokens)
     first = max(length - max_tokens, 0) if max_tokens else 0
     offsets = part.offsets
@@ -104,8 +110,7 @@ def fit_part(
         offsets = offsets[np.searchsorted(offsets, offsets[-1] - length + first) :]
         first, length = int(offsets[0]), int(offsets[-1])
         offsets = offsets - first
-    tokens = part.tokens.read(first, length)
-    return fit_orders(tokens, orders, vocab_size, masked=masked, offsets=offsets)
+    return part.tokens.read(first, length), offsets
 
 
 def _check(
@@ -214,4 +219,5 @@ def _extended(model: NgramModel, level: _Level, prob: Reals, gamma: Reals) -> Ng
         prob=(*model.prob, prob.astype(np.float32)),
         suffix=(*model.suffix, level.suffix),
         gamma=(*model.gamma, gamma.astype(np.float32)),
+        counts=(*model.counts, level.counts),
     )

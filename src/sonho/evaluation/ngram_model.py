@@ -24,7 +24,8 @@ Floats = NDArray[np.float32]
 class NgramModel:
     """A model of `order` tokens, the predicted one included.
 
-    `keys`, `prob` and `suffix` hold the depths 1..order, `gamma` the depths 0..order-1.
+    `keys`, `prob` and `suffix` hold the depths 1..order, `gamma` the depths 0..order-1. `counts`, how often each
+    gram was seen, also the depths 1..order, is there while the model is fresh; a file does not hold it.
     """
 
     order: int
@@ -34,6 +35,7 @@ class NgramModel:
     prob: tuple[Floats, ...]
     suffix: tuple[Ints, ...]
     gamma: tuple[Floats, ...]
+    counts: tuple[Ints, ...] = ()
 
     def log_probs(self, tokens: np.ndarray, offsets: np.ndarray | None = None) -> NDArray[np.float64]:
         """Log-probability in nats of every predicted token, (M,).

@@ -10,6 +10,7 @@
 
 using sonho::Drawn;
 using sonho::Network;
+using sonho::Prior;
 using sonho::Rows;
 using sonho::Sampler;
 
@@ -36,6 +37,14 @@ Status over_rows(int64_t N, int threads, Run run) {
     return *std::max_element(statuses.begin(), statuses.end());
 }
 
+// Whether the states' nodes, the last array of them, are nodes of the prior.
+bool nodes_are_sound(const Network &network, int64_t N, void *const *states) {
+    if (!network.prior) return true;
+    for (const sonho::Layer &layer : network.layers) states += layer.cell == LSTM ? 2 : 1;
+    const int64_t *nodes = static_cast<const int64_t *>(*states);
+    return std::all_of(nodes, nodes + N, [&](int64_t node) { return network.prior->is_context(node); });
+}
+
 void run_slice(const Network &network, int64_t first, int64_t rows, int64_t T, const int64_t *ids, void *const *states,
                float *logits, int32_t which) {
     Rows slice(network, first, rows, states);
@@ -49,10 +58,10 @@ void run_slice(const Network &network, int64_t first, int64_t rows, int64_t T, c
             for (int64_t r = 0; r < rows; ++r) piece[i * rows + r] = ids[(first + r) * T + t + i];
         const float *outputs = slice.feed(piece.data(), steps, rows);
         if (which == LAST && t + steps == T) {
-            const float *last = slice.project(outputs + (steps - 1) * rows * network.layers.back().S, rows);
+            const float *last = slice.project(outputs, (steps - 1) * rows, rows);
             for (int64_t r = 0; r < rows; ++r) std::copy_n(last + r * slice.logits_row(), V, logits + (first + r) * V);
         } else if (which == ALL) {
-            const float *all = slice.project(outputs, steps * rows);
+            const float *all = slice.project(outputs, 0, steps * rows);
             for (int64_t i = 0; i < steps * rows; ++i)
                 std::copy_n(all + i * slice.logits_row(), V, logits + ((first + i % rows) * T + t + i / rows) * V);
         }
@@ -77,6 +86,43 @@ API void *sonho_network_new(const SonhoNetwork *spec) {
 
 API void sonho_network_free(void *network) { delete static_cast<Network *>(network); }
 
+API void *sonho_prior_new(const SonhoPrior *spec) {
+    try {
+        return new Prior(*spec);
+    } catch (const std::exception &) {
+        return nullptr;
+    }
+}
+
+API void sonho_prior_free(void *prior) { delete static_cast<Prior *>(prior); }
+
+// Take nodes (N) through ids (N, T): the nodes after each into `after` (N, T).
+API int sonho_prior_advance(const void *prior, int64_t N, int64_t T, const int64_t *ids, const int64_t *nodes,
+                            int64_t *after) {
+    const Prior &counted = *static_cast<const Prior *>(prior);
+    for (int64_t i = 0; i < N * T; ++i)
+        if (ids[i] < 0 || ids[i] >= counted.vocab_size()) return BAD_ID;
+    for (int64_t r = 0; r < N; ++r) {
+        if (!counted.is_context(nodes[r])) return BAD_ARGUMENT;
+        int64_t node = nodes[r];
+        for (int64_t t = r * T; t < (r + 1) * T; ++t) after[t] = node = counted.next(node, ids[t]);
+    }
+    return OK;
+}
+
+// Mix logits (M, V) with the predictions after nodes (M), in place.
+API int sonho_prior_mix(const void *prior, int64_t M, const int64_t *nodes, float *logits) {
+    const Prior &counted = *static_cast<const Prior *>(prior);
+    if (!std::all_of(nodes, nodes + M, [&](int64_t node) { return counted.is_context(node); })) return BAD_ARGUMENT;
+    try {
+        std::vector<float> room(counted.vocab_size());
+        for (int64_t i = 0; i < M; ++i) counted.mix(nodes[i], logits + i * counted.vocab_size(), room.data());
+    } catch (const std::exception &) {
+        return NO_MEMORY;
+    }
+    return OK;
+}
+
 // Feed ids (N, T) to rows with `states` (see Rows), which are changed in place. Logits: none, (N, V) of the last step,
 // or all (N, T, V).
 API int sonho_network_run(const void *network, int64_t N, int64_t T, const int64_t *ids, void *const *states, float *logits,
@@ -86,6 +132,7 @@ API int sonho_network_run(const void *network, int64_t N, int64_t T, const int64
         if (ids[i] < 0 || ids[i] >= net.V) return BAD_ID;
     if (N < 0 || T < 0 || threads < 1 || (which == LAST && T < 1)) return BAD_ARGUMENT;
     if (N == 0 || T == 0) return OK;
+    if (!nodes_are_sound(net, N, states)) return BAD_ARGUMENT;
     return over_rows(N, N * T < 32 ? 1 : threads, [&](int64_t first, int64_t rows) {
         run_slice(net, first, rows, T, ids, states, logits, which);
     });
@@ -110,6 +157,7 @@ API int sonho_draw(const void *network, int64_t N, int64_t count, void *const *s
     const Network &net = *static_cast<const Network *>(network);
     if (N < 0 || count < 0 || threads < 1) return BAD_ARGUMENT;
     if (N == 0) return OK;
+    if (!nodes_are_sound(net, N, states)) return BAD_ARGUMENT;
     return over_rows(N, threads, [&](int64_t first, int64_t rows) {
         Rows slice(net, first, rows, states);
         const int64_t V = net.V;
@@ -137,7 +185,7 @@ API int sonho_draw(const void *network, int64_t N, int64_t count, void *const *s
                 fed[slot++] = token;
             }
             if (running == 0) break;
-            const float *next = slice.project(slice.feed(fed.data(), 1, running), running);
+            const float *next = slice.project(slice.feed(fed.data(), 1, running), 0, running);
             for (int64_t slot = 0; slot < running; ++slot)
                 std::copy_n(next + slot * slice.logits_row(), V, logits + (first + order[slot]) * V);
         }

@@ -172,9 +172,12 @@ def _load() -> ctypes.CDLL | None:
     library.sonho_saved_size.argtypes = [ctypes.c_int32, integer, integer, integer]
     library.sonho_network_new.argtypes = [address]
     library.sonho_sampler_new.argtypes = [address, address, integer]
-    for function in (library.sonho_network_new, library.sonho_sampler_new):
+    library.sonho_prior_new.argtypes = [address]
+    library.sonho_prior_advance.argtypes = [address, integer, integer, *[address] * 3]
+    library.sonho_prior_mix.argtypes = [address, integer, address, address]
+    for function in (library.sonho_network_new, library.sonho_sampler_new, library.sonho_prior_new):
         function.restype = address
-    for function in (library.sonho_network_free, library.sonho_sampler_free):
+    for function in (library.sonho_network_free, library.sonho_sampler_free, library.sonho_prior_free):
         function.argtypes = [address]
         function.restype = None
     library.sonho_network_run.argtypes = [address, integer, integer, *[address] * 3, ctypes.c_int32, ctypes.c_int]

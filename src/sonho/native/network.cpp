@@ -84,7 +84,8 @@ Layer::Layer(const SonhoLayer &spec, int64_t V, int32_t bits)
 
 Network::Network(const SonhoNetwork &spec)
     : V(spec.V), vector_size(spec.vector_size),
-      vectors(copied(spec.vectors, spec.V * spec.vector_size, spec.V * spec.vector_size)) {
+      vectors(copied(spec.vectors, spec.V * spec.vector_size, spec.V * spec.vector_size)),
+      prior(static_cast<const Prior *>(spec.prior)) {
     for (int64_t i = 0; i < spec.num_layers; ++i) layers.emplace_back(spec.layers[i], V, spec.bits);
     output = Matrix(spec.output_weight, layers.back().H, plain_order(V), spec.bits);
     output_bias = copied(spec.output_bias, V, output.columns);
@@ -127,6 +128,10 @@ Rows::Rows(const Network &network, int64_t first, int64_t count, void *const *st
                 std::copy(from + i * size, from + (i + 1) * size, state.inputs.get() + i * row * layer.D);
         }
     }
+    if (network.prior) {
+        const int64_t *from = static_cast<const int64_t *>(*states) + first;
+        nodes_.assign(from, from + count);
+    }
 }
 
 void Rows::store(const std::vector<int64_t> &order) {
@@ -156,6 +161,8 @@ void Rows::store(const std::vector<int64_t> &order) {
                 std::copy_n(state.inputs.get() + (i * row + begin) * layer.D, size, to + order[i] * size);
         }
     }
+    if (network_.prior)
+        for (int64_t i = 0; i < count_; ++i) static_cast<int64_t *>(*states)[first_ + order[i]] = nodes_[i];
 }
 
 void Rows::swap(int64_t a, int64_t b) {
@@ -170,6 +177,7 @@ void Rows::swap(int64_t a, int64_t b) {
         swap_rows(layers_[l].inputs, (layer.past + MOST_STEPS) * layer.D);
         swap_rows(layers_[l].ids, layer.past + MOST_STEPS);
     }
+    if (network_.prior) std::swap(nodes_[a], nodes_[b]);
 }
 
 // Room for T steps of every row.
@@ -193,11 +201,13 @@ void Rows::grow(int64_t T) {
     sums_ = Buffer<float>(count_ * sums);
     logits_ = Buffer<float>(T * count_ * network_.output.columns);
     rounded_ = Buffer<int16_t>(4 * (widest + 1));
+    if (network_.prior) ngram_.resize(network_.V);
 }
 
 const float *Rows::feed(const int64_t *ids, int64_t T, int64_t rows) {
     grow(T);
     backwards_ = !backwards_;
+    if (network_.prior) follow(ids, T, rows);
     const float *x = nullptr;
     int64_t x_row = 0;
     if (network_.vectors) {
@@ -300,11 +310,22 @@ const float *Rows::run_convolution(const Layer &layer, LayerState &state, const 
     return out;
 }
 
-const float *Rows::project(const float *outputs, int64_t count) {
+// Take the prior's nodes through T steps of ids.
+void Rows::follow(const int64_t *ids, int64_t T, int64_t rows) {
+    reached_.resize(T * rows);
+    for (int64_t at = 0; at < T * rows; ++at)
+        reached_[at] = nodes_[at % rows] = network_.prior->next(nodes_[at % rows], ids[at]);
+}
+
+const float *Rows::project(const float *outputs, int64_t begin, int64_t count) {
     const Matrix &matrix = network_.output;
-    matrix.times(outputs, network_.layers.back().S, count, rounded_.get(), logits_.get(), backwards_);
-    for (int64_t i = 0; i < count; ++i)
-        kernels_.add(network_.output_bias.get(), logits_.get() + i * matrix.columns, matrix.columns);
+    const int64_t row = network_.layers.back().S;
+    matrix.times(outputs + begin * row, row, count, rounded_.get(), logits_.get(), backwards_);
+    for (int64_t i = 0; i < count; ++i) {
+        float *logits = logits_.get() + i * matrix.columns;
+        kernels_.add(network_.output_bias.get(), logits, matrix.columns);
+        if (network_.prior) network_.prior->mix(reached_[begin + i], logits, ngram_.data());
+    }
     return logits_.get();
 }
 

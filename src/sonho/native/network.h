@@ -9,6 +9,7 @@
 #include <new>
 #include <vector>
 
+#include "prior.h"
 #include "steps.h"
 
 extern "C" {
@@ -37,6 +38,7 @@ struct SonhoNetwork {
     int64_t vector_size;
     const float *vectors;  // (V, D): what the first layer is fed where it does not take ids; else null
     const float *output_weight, *output_bias;  // (V, H), (V); a bias of -inf bars a symbol
+    const void *prior;  // from sonho_prior_new, or null; it must live as long
 };
 }
 
@@ -95,21 +97,23 @@ struct Network {
     std::vector<Layer> layers;
     Matrix output;
     Buffer<float> output_bias;
+    const Prior *prior;
 
     explicit Network(const SonhoNetwork &spec);
 };
 
 // Some rows of a network, carried through time. `states` are arrays with first axis N, of which this has the rows from
 // `first`: h (N, H) and for the LSTM c (N, H) a layer; for a convolution the past inputs (N, P, D), or ids (N, P) int64.
-// A conditioned layer has what each row adds to its gates (N, G*H) behind those; it never changes.
+// A conditioned layer has what each row adds to its gates (N, G*H) behind those; it never changes. With a prior there
+// is one more at the end, its nodes (N) int64.
 class Rows {
 public:
     Rows(const Network &network, int64_t first, int64_t count, void *const *states);
 
     // Feed ids (T, rows) to the first `rows` rows; T at most MOST_STEPS. Returns the last layer's outputs (T, rows, S).
     const float *feed(const int64_t *ids, int64_t T, int64_t rows);
-    // Logits of `count` of those outputs, (count, V padded).
-    const float *project(const float *outputs, int64_t count);
+    // Logits of `count` of those outputs from `begin` on, (count, V padded), mixed with the prior where there is one.
+    const float *project(const float *outputs, int64_t begin, int64_t count);
     int64_t logits_row() const { return network_.output.columns; }
     void swap(int64_t a, int64_t b);
     // Write the states of all rows back; slot i is row order[i] of this slice.
@@ -131,12 +135,15 @@ private:
     const float *run_convolution(const Layer &layer, LayerState &state, const int64_t *ids, const float *x, int64_t x_row,
                                  int64_t T, int64_t rows, float *out);
     void grow(int64_t T);
+    void follow(const int64_t *ids, int64_t T, int64_t rows);
 
     const Network &network_;
     const StepKernels &kernels_;
     int64_t first_, count_, room_ = 0;
     void *const *states_;
     std::vector<LayerState> layers_;
+    std::vector<int64_t> nodes_, reached_;  // of the prior: of each row, and of each output of the last feed
+    std::vector<float> ngram_;
     std::vector<const float *> in_;
     Buffer<float> gates_, sums_, taps_, vectors_, logits_, outputs_[2];
     Buffer<int16_t> rounded_;

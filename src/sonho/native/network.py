@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonho.native import library
+from sonho.native.handles import created
+from sonho.native.prior import NativePrior
 
 Array = NDArray[Any]
 States = tuple[Array, ...]
@@ -78,7 +80,7 @@ class _Network(ctypes.Structure):
         ("num_layers", ctypes.c_int64),
         ("layers", ctypes.POINTER(_Layer)),
         ("vector_size", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("vectors", "output_weight", "output_bias")),
+        *((name, ctypes.c_void_p) for name in ("vectors", "output_weight", "output_bias", "prior")),
     )
 
 
@@ -100,7 +102,7 @@ class Sampler:
         ids = np.ascontiguousarray(prompt, np.int64)
         given = _Sampling(bias=None if held is None else held.ctypes.data, **options)
         native = library.loaded()
-        self.handle: int = _created(native.sonho_sampler_new(ctypes.byref(given), ids.ctypes.data, len(ids)))
+        self.handle: int = created(native.sonho_sampler_new(ctypes.byref(given), ids.ctypes.data, len(ids)))
         weakref.finalize(self, native.sonho_sampler_free, self.handle)
 
 
@@ -115,6 +117,7 @@ class Network:
         *,
         vectors: Array | None = None,
         bits: int = 32,
+        prior: NativePrior | None = None,
     ) -> None:
         self.vocab_size = len(output_bias)
         held: list[Array] = []  # alive until they are copied
@@ -156,9 +159,11 @@ class Network:
             vectors=address(vectors),
             output_weight=address(output_weight),
             output_bias=address(output_bias),
+            prior=None if prior is None else prior.handle,
         )
+        self._prior = prior  # alive as long as the network
         native = library.loaded()
-        self._handle: int = _created(native.sonho_network_new(ctypes.byref(spec)))
+        self._handle: int = created(native.sonho_network_new(ctypes.byref(spec)))
         weakref.finalize(self, native.sonho_network_free, self._handle)
 
     def run(self, tokens: Array, states: States, which: Logits) -> tuple[Array | None, States]:
@@ -218,9 +223,3 @@ def _copies(states: States) -> States:
 
 def _addresses(states: States) -> Any:
     return (ctypes.c_void_p * len(states))(*(state.ctypes.data for state in states))
-
-
-def _created(handle: int | None) -> int:
-    if handle is None:
-        raise MemoryError("not enough memory for the network")
-    return handle

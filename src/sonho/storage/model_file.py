@@ -17,6 +17,7 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
     attention.weight      (2H)        classify with pooling = attention
                                       classify, tag: V of the output is the number of labels
     gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
+    prior.NAME            counts of the text beside the network, see prior.py; or none
 
 An n-gram model has the arrays of `evaluation/kneser_ney.py` instead. No path, date or duration is
 in the file: the same run gives the same bytes.
@@ -40,7 +41,7 @@ from sonho.text import Tokenizer, tokenizer_from_json
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 MODEL_FILE_NAME = "model.safetensors"
-RMS_PREFIX = "gradient_rms."
+RMS_PREFIX, PRIOR_PREFIX = "gradient_rms.", "prior."
 
 
 @dataclass
@@ -59,6 +60,7 @@ class ModelFile:
     )  # a code (uint8) a weight, see training/gradient_rms.py; or empty
     labels: tuple[str, ...] = ()  # of labelled data: the name of each number
     condition: Condition | None = None  # what the network was told beside the text
+    prior: Arrays = field(default_factory=dict)  # the arrays of prior.py, without the prefix; or empty
 
 
 def save_model_file(path: Path, model_file: ModelFile) -> None:
@@ -76,7 +78,8 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
     if model_file.condition is not None:
         header["condition"] = model_file.condition.to_json()
     codes = {f"{RMS_PREFIX}{name}": array for name, array in model_file.gradient_rms.items()}
-    write_container(path, "model", header, {**model_file.arrays, **codes})
+    prior = {f"{PRIOR_PREFIX}{name}": array for name, array in model_file.prior.items()}
+    write_container(path, "model", header, {**model_file.arrays, **codes, **prior})
 
 
 def load_model_file(path: str | PathLike[str]) -> ModelFile:
@@ -86,7 +89,7 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
     """
     path = find_model_file(Path(path))
     header, stored = read_container(path, "model")
-    arrays = {name: array for name, array in stored.items() if not name.startswith(RMS_PREFIX)}
+    arrays = {name: array for name, array in stored.items() if not name.startswith((RMS_PREFIX, PRIOR_PREFIX))}
     try:
         loaded = ModelFile(
             model=from_stored(ModelConfig, header["model"]),
@@ -98,7 +101,8 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
             record=dict(header["record"]),
             labels=_labels(header.get("labels", [])),
             condition=condition_from_json(header.get("condition")),
-            gradient_rms={name.removeprefix(RMS_PREFIX): stored[name] for name in stored if name not in arrays},
+            gradient_rms=_under(stored, RMS_PREFIX),
+            prior=_under(stored, PRIOR_PREFIX),
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
             raise DataError(f"data_kind {loaded.data_kind!r}, window {loaded.window!r}")
@@ -106,6 +110,11 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
     except (DataError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} does not fit together: {error}") from None
     return loaded
+
+
+def _under(stored: Arrays, prefix: str) -> Arrays:
+    """The arrays whose names begin with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in stored.items() if name.startswith(prefix)}
 
 
 def find_model_file(path: Path) -> Path:
@@ -190,6 +199,8 @@ def count_parameters(arrays: Mapping[str, Any]) -> int:
 
 
 def _check_arrays(loaded: ModelFile) -> None:
+    if loaded.prior and (loaded.model.task != "generate" or loaded.model.cell == "ngram" or loaded.window):
+        raise DataError("a prior stands beside a language model that predicts every position")
     if loaded.model.task not in get_args(TaskName) or (loaded.model.task != "generate" and not loaded.labels):
         raise DataError(f"task {loaded.model.task!r} with {len(loaded.labels)} labels")
     if loaded.model.task != "generate" and loaded.model.cell not in GATES:

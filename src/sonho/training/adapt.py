@@ -19,14 +19,17 @@ from torch import Tensor
 from sonho.data.corpus import Part
 from sonho.decoding.labels import check_generates
 from sonho.decoding.state import Array, State
+from sonho.decoding.stepper import Stepper
 from sonho.errors import UsageError
 from sonho.evaluation.evaluate import target_nats
+from sonho.evaluation.learning_prior import LearningPriorStepper
 from sonho.evaluation.metrics import Report, Tally
 from sonho.evaluation.protocol import IGNORED
 from sonho.models.language_model import LanguageModel, detach, flatten, load_arrays, to_arrays, unflatten
 from sonho.models.language_model import State as TorchState
 from sonho.storage.model_file import ModelFile
-from sonho.text import masked_ids
+from sonho.storage.prior import unpack_prior
+from sonho.text import Tokenizer, masked_ids
 from sonho.training.gradient_rms import decode_rms
 
 PAD = 0  # never a target
@@ -158,12 +161,22 @@ def check_adaptable(model_file: ModelFile) -> None:
         raise UsageError("the model holds no gradient statistics to adapt with; train it to its end with this version")
 
 
-def read(stepper: AdaptiveStepper, part: Part, *, limit: int = 0) -> Report:
+def adaptive_with_prior(model_file: ModelFile) -> Stepper:
+    """The model and its n-gram prior, both learning from what `forward` is fed.
+
+    Raises UsageError for a model that cannot be adapted.
+    """
+    tokenizer = model_file.tokenizer
+    trie = unpack_prior(model_file.prior, tokenizer.vocab_size)
+    masked = masked_ids(tokenizer, model_file.data_kind)
+    return LearningPriorStepper(AdaptiveStepper(model_file), trie, masked, end_id=tokenizer.eos_id)
+
+
+def read(stepper: Stepper, tokenizer: Tokenizer, part: Part, *, limit: int = 0) -> Report:
     """Let `stepper` read `part` (its first `limit` tokens, where above 0) and learn: how well it predicted on the way.
 
     Raises DataError where there is nothing to predict.
     """
-    tokenizer = stepper.model_file.tokenizer
     tally = Tally(tokenizer)
     pieces = _stream(part, limit) if part.offsets is None else _records(part, part.offsets, tokenizer.eos_id, limit)
     state: State = ()

@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from sonho.training.held_out import choose_validation
 from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import Plan, intervals, plan, step_tokens
 from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
+from sonho.training.prior import check_prior
 from sonho.training.session import Result, Session
 from sonho.training.speed import measure_speed
 from sonho.training.trainer import Trainer
@@ -39,6 +41,8 @@ from sonho.training.trainer import Trainer
 Settings = Mapping[str, Mapping[str, Any]]
 # Of the time that is left when the plan is made, for the plan; how long the rest takes is measured afterwards.
 SHARE_OF_LEARNING = 0.9
+# Settings of the model that say nothing about the network's shape.
+BESIDE_THE_NETWORK = ("prior", "prior_order")
 # Measuring this machine takes so much of the budget, and no more than so many seconds.
 SHARE_OF_PROBING, MOST_PROBING_SECONDS = 0.05, 2.0
 # Settings that may change when a run goes on; any other would make it another run.
@@ -105,6 +109,7 @@ def _fresh(
 ) -> Result:
     given = {f"{section}.{key}" for section, values in settings.items() for key in values}
     config = records_for_conditions(build_config(settings), given)
+    check_prior(config)
     _set_threads(config)
     labels = config.model.task != "generate"
     if labels:
@@ -122,7 +127,8 @@ def _fresh(
             _check_fit(start, config, given)
             config.data.level = start.tokenizer.level  # how bytes are read depends on it
             start = grown_model(start, paths, config.data)
-            config.model = start.model
+            beside = {key: getattr(config.model, key) for key in BESIDE_THE_NETWORK}
+            config.model = replace(start.model, **beside)
             given |= {f"model.{key}" for key in to_dict(config.model)}
         tokenizer = start.tokenizer
     choose_validation(config, given, paths)
@@ -193,7 +199,8 @@ def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
     """Raise UsageError where a given setting is not that of the model to start from, whose shapes and symbols stay."""
     if start.model.task != config.model.task:
         raise UsageError(f"the model of --init has model.task={start.model.task}; a language model starts from another")
-    fixed = {f"model.{key}": value for key, value in to_dict(start.model).items()}
+    stored = to_dict(start.model).items()
+    fixed = {f"model.{key}": value for key, value in stored if key not in BESIDE_THE_NETWORK}
     fixed["data.level"] = start.tokenizer.level
     asked = {f"model.{key}": value for key, value in to_dict(config.model).items()}
     asked["data.level"] = config.data.level

@@ -15,23 +15,31 @@ import torch
 
 import sonho
 from sonho.config import Config, TaskName, to_dict
-from sonho.data.corpus import Corpus
+from sonho.data.corpus import Corpus, Part
 from sonho.errors import UsageError
+from sonho.evaluation.evaluate import evaluate
 from sonho.evaluation.labels import LabelReport
 from sonho.evaluation.metrics import Report
+from sonho.evaluation.prior_counts import num_bytes
+from sonho.evaluation.protocol import MOST_TOKENS
 from sonho.models.language_model import load_arrays, to_arrays
+from sonho.storage.container import Arrays
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file, save_model_file
+from sonho.text import masked_ids
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.checkpoint import restore, save_checkpoint
 from sonho.training.labelling import LabellingTask
 from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import intervals
+from sonho.training.prior import count_parts, learn_gate, prior_note
 from sonho.training.task import Task
 from sonho.training.trainer import Trainer
 
 # Of the minutes, learning gets at least this share, whatever the reading took.
 LEAST_SHARE = 0.4
+# Learning the gate of a prior, and measuring with it, takes less.
+GATE_SECONDS = 5.0
 
 
 @dataclass
@@ -45,6 +53,9 @@ class Result:
     validation: Report | LabelReport | None = None
     test: Report | LabelReport | None = None
     baselines: dict[str, float] = field(default_factory=dict)  # bits per character; accuracy, of labels
+    # The same parts with the n-gram prior, where there is one: figures of their own, never mixed up with the pure ones.
+    validation_with_prior: Report | None = None
+    test_with_prior: Report | None = None
 
 
 class Session:
@@ -71,6 +82,11 @@ class Session:
         if checkpoint is not None and checkpoint[0].get("told", "") != self.task.told_digest:
             raise UsageError("the vectors or labels are not those that this run was trained on; give the old ones")
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
+        self.prior: Arrays = {}
+        if config.model.prior == "ngram":  # counted now, so that the time it takes is known
+            counting = time.perf_counter()
+            self.prior = self._count(self.corpus.train)
+            self.prior_seconds = time.perf_counter() - counting
         for note in self.batches.notes:
             say(note)
         say(f"The network has {sum(p.numel() for p in self.task.model.parameters()):,} parameters")
@@ -120,6 +136,8 @@ class Session:
     def _seconds_to_learn(self) -> float:
         """What is left of the person's minutes after the reading, with time to measure what was learned."""
         closing = self.task.closing_seconds()
+        if self.prior:
+            closing += closing + self.prior_seconds + GATE_SECONDS  # measured once more, and counted
         left = self.budget.seconds - (time.perf_counter() - self.began) - closing
         least = LEAST_SHARE * self.budget.seconds
         if left < least:
@@ -128,6 +146,11 @@ class Session:
                 f" learning gets {least:.0f} seconds all the same"
             )
         return min(max(left, least), self.most_seconds)
+
+    def _count(self, *parts: Part) -> Arrays:
+        tokenizer = self.corpus.tokenizer
+        masked = list(masked_ids(tokenizer, self.task.data_kind))
+        return count_parts(parts, tokenizer, masked, self.config.model.prior_order)
 
     def snapshot(self) -> ModelFile:
         """The weights now in the model, as a model file. Nothing in it depends on the clock or the machine."""
@@ -192,7 +215,30 @@ class Session:
                 setattr(result, name, report)
                 kept.record |= {f"{name}_{figure}": value for figure, value in figures.items()}
                 self.trainer.log({f"{name}_loss": figures["loss"]})
+        if self.prior:
+            self._add_prior(kept, result)
         save_model_file(self.folder / MODEL_FILE_NAME, kept)
+
+    def _add_prior(self, kept: ModelFile, result: Result) -> None:
+        """Give the kept model its counts, with a gate learned on what they do not hold, and measure both together."""
+        validation, test = self.corpus.validation, self.corpus.test
+        kept.prior = self.prior
+        if validation is not None:
+            self.prior["gate"] = learn_gate(kept, validation)
+            result.validation_with_prior = self._measure_with_prior(kept, "validation", validation)
+            kept.prior = {**self._count(self.corpus.train, validation), "gate": self.prior["gate"]}
+        if test is not None:
+            result.test_with_prior = self._measure_with_prior(kept, "test", test)
+        kept.record["prior_bytes"] = num_bytes(kept.prior)
+        counted = self.corpus.train.num_tokens + (validation.num_tokens if validation is not None else 0)
+        self.say(prior_note(kept.prior, counted))
+
+    def _measure_with_prior(self, kept: ModelFile, name: str, part: Part) -> Report:
+        report = evaluate(kept, part, limit=MOST_TOKENS)
+        kept.record[f"{name}_with_prior_loss"] = report.loss
+        kept.record[f"{name}_with_prior_bits_per_char"] = report.bits_per_char
+        self.trainer.log({f"{name}_with_prior_loss": report.loss})
+        return report
 
 
 def make_task(config: Config, corpus: Corpus, say: Say, start: ModelFile | None = None) -> Task:
