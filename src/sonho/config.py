@@ -66,6 +66,10 @@ class DataConfig:
     columns: list[str] = _help([], "of CSV, TSV or Parquet: columns to read, joined in this order")
     join: str = _help(" ", "put between joined columns")
     field: str = _help("text", "of JSONL: the field that holds the text")
+    item: Literal["auto", "line", "paragraph"] = _help(
+        "auto", "records of a plain text: a line, or a paragraph up to a blank line; auto = paragraph for .abc"
+    )
+    speakers: list[str] = _help([], "of a table with a column for each of them: rows become lines such as A: Hello")
     errors: Literal["strict", "replace", "skip"] = _help(
         "strict", "bytes that are not UTF-8: strict stops, replace writes U+FFFD, skip leaves them out"
     )

@@ -12,9 +12,10 @@ from pathlib import Path
 from sonho.config import DataConfig
 from sonho.data.encode import PartWriter, write_records, write_stream
 from sonho.data.files import display_name
+from sonho.data.items import items_of
 from sonho.data.notes import record_notes, stream_notes
 from sonho.data.parts import Part
-from sonho.data.sources import iter_record_blocks, iter_text, lines_of
+from sonho.data.sources import iter_record_blocks, iter_text
 from sonho.data.splits import SPLITS, RecordSplit, Shares, TextCutter, data_kind, split_records, stream_sizes
 from sonho.errors import DataError
 from sonho.text.fitting import fit_tokenizer
@@ -44,8 +45,11 @@ class Job:
 
         The steps come before the split: two titles that differ only in case are one, lower-cased.
         """
-        blocks = iter([lines_of(self.text)]) if self.text is not None else iter_record_blocks(self.files, self.config)
+        blocks = iter([items_of(self.text, self.config)]) if self.text is not None else self._file_blocks()
         return (apply_steps(steps, block) for block in blocks)
+
+    def _file_blocks(self) -> Iterator[list[str]]:
+        return iter_record_blocks(self.files, self.config)
 
 
 def apply_steps(steps: Steps, records: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ import torch
 import sonho
 from sonho.config import Config, to_dict
 from sonho.data.batches import Batches, WindowBatches, make_batches
-from sonho.data.corpus import Corpus, Part
+from sonho.data.corpus import Corpus, Part, resolved_item
 from sonho.decoding.model import Model
 from sonho.evaluation.baselines import Baseline, baselines
 from sonho.evaluation.metrics import Report
@@ -80,6 +80,7 @@ class Session:
         self.batches: Batches = make_batches(corpus.train, self.tokenizer, config.data, config.training.seed)
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
         self.data_kind, self.window = corpus.kind, 0
+        self.item = resolved_item(paths, config.data)
         if isinstance(self.batches, WindowBatches):
             # Predicting every position of a window is scored and used like a stream.
             last = config.data.objective == "last"
@@ -207,6 +208,7 @@ class Session:
         counters = self.trainer.counters
         data = to_dict(self.config.data)
         data["test"] = ""  # may be a path of this machine
+        data["item"] = self.item  # a text at hand has no suffix that tells it
         validated = counters.curve[-1][1] if counters.curve else None
         return ModelFile(
             model=self.config.model,
