@@ -23,6 +23,7 @@ FLAGS = {
     "--columns": "data.columns",
     "--field": "data.field",
     "--errors": "data.errors",
+    "--speakers": "data.speakers",
     "--max-vocab": "data.max_vocab",
     "--min-count": "data.min_count",
     "--max-length": "data.max_length",

@@ -72,7 +72,7 @@ def sound_to_text(samples: NDArray[np.floating]) -> str:
     clipped = np.clip(samples, -1.0, 1.0).astype(np.float64)
     curved = np.sign(clipped) * np.log1p(MU * np.abs(clipped)) / np.log1p(MU)
     codes = np.clip(SILENCE + np.rint(curved * 127.5), 0, 255)
-    return (codes + FIRST).astype("<u4").tobytes().decode("utf-32-le")
+    return str((codes + FIRST).astype("<u4").tobytes(), "utf-32-le")
 
 
 def text_to_sound(text: str) -> Samples:

@@ -39,14 +39,14 @@ def split_tunes(text: str) -> list[str]:
 def parse_tune(text: str) -> Tune:
     """Read one tune. Raises AbcError with the line, counted from 1, and what is wrong in it."""
     lines = [_without_comment(line) for line in text.split("\n")]
-    number = 0
+    number = 1
     try:
-        fields, number = _header(lines)
+        fields, length = _header(lines)
         metre = parse_metre(fields["M"]) if "M" in fields else None
         unit = parse_unit(fields["L"]) if "L" in fields else usual_unit(metre)
         tempo = parse_tempo(fields["Q"], unit) if "Q" in fields else USUAL_TEMPO
         body = BodyParser(metre=metre, unit=unit, key=parse_key(fields["K"]))
-        for number, line in enumerate(lines[number:], start=number + 1):
+        for number, line in enumerate(lines[length:], start=length + 1):
             found = FIELD.fullmatch(line)
             if found is None:
                 body.line(line, number)

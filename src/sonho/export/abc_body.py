@@ -191,7 +191,7 @@ def _length(top: str, slashes: str, bottom: str) -> Fraction:
     >>> _length("3", "/", "2"), _length("", "//", ""), _length("2", "", "")
     (Fraction(3, 2), Fraction(1, 4), Fraction(2, 1))
     """
-    if bottom and len(slashes) != 1 or bottom and not int(bottom):
+    if (bottom and len(slashes) != 1) or (bottom and not int(bottom)):
         raise DataError(f"the length {top}{slashes}{bottom} is not such as 2, /2 or 3/2")
     return Fraction(int(top or 1), int(bottom) if bottom else 2 ** len(slashes))
 

@@ -81,7 +81,7 @@ def parse_key(text: str) -> dict[str, int]:
         raise DataError(f"the key {_short(text)} is not such as G, Am or D Mixolydian")
     letter, sign, mode, more = found.groups()
     shift = -3 if mode == "m" else MODES.get(mode[:3].lower() or "maj")
-    if shift is None or mode[3:] and not _is_mode(mode):
+    if shift is None or (mode[3:] and not _is_mode(mode)):
         raise DataError(f"the mode {_short(mode)} of the key is none of {', '.join(MODES)}")
     sharps = SHARPS[letter] + {"#": 7, "b": -7, "": 0}[sign] + shift
     if not -7 <= sharps <= 7:

@@ -66,10 +66,10 @@ def report_on(molecules: Iterable[str], training: Iterable[str] | None, canonica
 def rdkit_canonical() -> Canonical | None:
     """RDKit's canonical SMILES; None where RDKit is not installed."""
     try:
-        from rdkit import Chem, RDLogger
+        from rdkit import Chem, rdBase
     except ImportError:
         return None
-    RDLogger.DisableLog("rdApp.*")  # a line for each molecule that is none
+    rdBase.DisableLog("rdApp.*")  # a line for each molecule that is none
 
     def canonical(smiles: str) -> str | None:
         molecule = Chem.MolFromSmiles(smiles) if smiles else None
