@@ -125,3 +125,13 @@ def test_molecules_are_counted(sonho, tmp_path):
     assert "different    66.7 %" in out
     (tmp_path / "empty.txt").write_text("\n")
     assert sonho("molecules", tmp_path / "empty.txt")[0] == 65
+
+
+def test_the_example_of_digits_says_what_to_install(tmp_path):
+    made = subprocess.run(
+        [sys.executable, ROOT / "examples" / "make_sounds.py", "digits", tmp_path / "digits"],
+        check=False, capture_output=True, text=True, env={"PATH": ""},
+    )  # fmt: skip
+    assert made.returncode == 2
+    assert "apt-get install espeak-ng" in made.stderr
+    assert not (tmp_path / "digits").exists()
