@@ -86,6 +86,10 @@ class DataConfig:
     columns: list[str] = _help([], "of CSV, TSV or Parquet: columns to read, joined in this order")
     join: str = _help(" ", "put between joined columns")
     field: str = _help("text", "of JSONL: the field that holds the text")
+    item: Literal["auto", "line", "paragraph"] = _help(
+        "auto", "records of a plain text: a line, or a paragraph up to a blank line; auto = paragraph for .abc"
+    )
+    speakers: list[str] = _help([], "of a table with a column for each of them: rows become lines such as A: Hello")
     labelled: bool = _help(False, "records: each has a label; where there is no label_column, its file's name")
     label_column: str = _help("", "of CSV, TSV, Parquet, JSONL: the column or field of the label (implies labelled)")
     strip: Strip = _help("none", "tag: what is taken from the text, for the model to restore")

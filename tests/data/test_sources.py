@@ -4,7 +4,8 @@ import pytest
 
 from sonho.config import DataConfig
 from sonho.data import files
-from sonho.data.sources import iter_records, iter_text, lines_of
+from sonho.data.items import items_of
+from sonho.data.sources import iter_records, iter_text
 from sonho.errors import DataError
 
 
@@ -29,7 +30,7 @@ def test_records_are_lines_without_endings_or_blank_ones(write, monkeypatch):
     monkeypatch.setattr(files, "BLOCK_BYTES", 4)
     path = write("a.txt", "one\r\n\n  \ntwo words \rth\0ree")
     assert records(path) == ["one", "two words ", "th\0ree"]
-    assert lines_of(path.read_bytes().decode()) == records(path)
+    assert items_of(path.read_bytes().decode(), DataConfig()) == records(path)
 
 
 TABLE = 'id,title,body\n1,"Says ""hi"", twice","two\nlines"\n\n2,\\$49 a \\ barrel,NUL \0 here\n3,,\n'

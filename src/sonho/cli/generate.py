@@ -141,10 +141,15 @@ def _write(model: Model, prompt: str, options: dict[str, Any], as_json: bool, ma
         if piece.finish_reason is not None:
             assert piece.seed is not None
             seed = piece.seed
-    sys.stdout.write("\n")
+    sys.stdout.write(_ending(model) if many else "\n")
     sys.stdout.flush()
     if options["seed"] is None and not many:
         print(f"seed {seed}", file=sys.stderr)
+
+
+def _ending(model: Model) -> str:
+    """What sets one of many texts apart: paragraphs need a blank line between them, as in a file of tunes."""
+    return "\n\n" if (model.model_file.record.get("data") or {}).get("item") == "paragraph" else "\n"
 
 
 def _converse(model: Model, temperature: Any, seed: int | None, options: dict[str, Any]) -> None:

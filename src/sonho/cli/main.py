@@ -29,6 +29,9 @@ COMMANDS = {
     "serve": "Answer over HTTP, for OpenAI's clients and a page in the browser.",
     "adapt": "Let a model take on the style of a text, in seconds.",
     "inspect": "Show what is in a model file.",
+    "chat": "Talk with a model that learned a conversation.",
+    "render": "Turn tunes and sound that a model wrote into MIDI, WAV and pictures.",
+    "molecules": "Count how many molecules are valid, different and new.",
     "novelty": "Find what a text has copied from the training text.",
     "prepare": "Tokenise a large text into memory-mapped shards.",
     "report": "Write how a training went as one HTML file.",
@@ -138,6 +141,7 @@ def _guarded(arguments: list[str] | None) -> int:
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
         extra |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "starlette"), "serve")
+        extra |= {"mido": "music", "PIL": "music", "rdkit": "chem"}
         if error.name in extra:
             return _fail(
                 f"this needs {error.name}; install it with pip install 'sonho[{extra[error.name]}]'",

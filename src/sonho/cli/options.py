@@ -30,6 +30,7 @@ FLAGS = {
     "--condition": "model.condition",
     "--vectors": "data.vectors",
     "--errors": "data.errors",
+    "--speakers": "data.speakers",
     "--max-vocab": "data.max_vocab",
     "--min-count": "data.min_count",
     "--max-length": "data.max_length",

@@ -34,7 +34,7 @@ class TrainCommand(GroupedCommand):
 @click.option("--quiet", is_flag=True, help="write nothing but the result")
 @click.option("--list-recipes", is_flag=True, help="list the known experiments and stop")
 @setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
-@setting_flags("--validation", "--test", "--prior", "--threads")
+@setting_flags("--speakers", "--validation", "--test", "--prior", "--threads")
 @setting_flags("--label-column", "--condition", "--vectors", "--task", "--pooling", "--class-weights", "--strip")
 def command(
     arguments: tuple[str, ...],

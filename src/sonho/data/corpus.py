@@ -8,17 +8,28 @@ from pathlib import Path
 
 from sonho.config import DataConfig
 from sonho.data.encode import PartWriter, write_records
-from sonho.data.files import expand, input_bytes, scratch_folder
+from sonho.data.files import expand, format_suffix, input_bytes, scratch_folder
+from sonho.data.items import Item, item_of
 from sonho.data.notes import window_note
 from sonho.data.parts import Part
 from sonho.data.passes import Job, apply_steps
 from sonho.data.prepare import differing_settings, is_prepared, load_prepared, prepare
+from sonho.data.sound import RATE
+from sonho.data.sound import SUFFIX as SOUND
 from sonho.data.splits import data_kind, read_shares
 from sonho.data.tokenise import Corpus, encode_whole, tokenise, tokenizer_sha256
 from sonho.errors import UsageError
 from sonho.text.tokenizer import Tokenizer
 
-__all__ = ["Corpus", "Part", "build_corpus", "encode_for_evaluation", "encode_items", "encode_text"]
+__all__ = [
+    "Corpus",
+    "Part",
+    "build_corpus",
+    "encode_for_evaluation",
+    "encode_items",
+    "encode_text",
+    "resolved_item",
+]
 
 
 def build_corpus(
@@ -44,6 +55,8 @@ def build_corpus(
             corpus = prepare(files, config, seed=seed, folder=folder, tokenizer=tokenizer)
         else:
             corpus = tokenise(Job(files, config, seed, tokenizer))
+        if any(format_suffix(file) == SOUND for file in files):
+            corpus.notes.append(f"sound at {RATE:,} samples a second: a character is a sample of 8 bits (mu-law)")
     notes = list(corpus.notes)
     if data_kind(config) == "windows":
         test = None if read_shares(config).test_file else corpus.test  # a file of its own is no part of the text
@@ -70,6 +83,11 @@ def encode_for_evaluation(
 def encode_text(text: str, tokenizer: Tokenizer, config: DataConfig) -> Part:
     """The same for a text at hand; of records, one on each line."""
     return encode_whole(Job([], config, tokenizer=tokenizer, text=text))
+
+
+def resolved_item(paths: Sequence[str | Path], config: DataConfig) -> Item:
+    """What an item of a text at hand is: as of the inputs that the settings were used on."""
+    return item_of([] if any(is_prepared(path) for path in paths) else expand(paths), config)
 
 
 def encode_items(texts: Sequence[str], tokenizer: Tokenizer, *, max_length: int = 0) -> Part:

@@ -134,10 +134,12 @@ def _expand_folder(folder: Path) -> list[Path]:
     for root, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [Path(root, name) for name in names if not name.startswith(".")]
-    files = sorted(file for file in files if _looks_like_text(file))
-    if not files:
+    texts = sorted(file for file in files if _looks_like_text(file))
+    # Sounds beside texts are left out like pictures; a folder of sounds is meant as one.
+    sounds = sorted(file for file in files if format_suffix(file) == ".wav")
+    if not texts and not sounds:
         raise DataError(f"the folder {folder} holds no text files; name the files themselves")
-    return files
+    return texts or sounds
 
 
 def _looks_like_text(path: Path) -> bool:

@@ -14,10 +14,11 @@ import numpy as np
 from sonho.config import DataConfig
 from sonho.data.encode import PartWriter, write_records, write_stream
 from sonho.data.files import display_name
+from sonho.data.items import items_of
 from sonho.data.labels import LabelKind, label_ids, label_kind
 from sonho.data.notes import record_notes, stream_notes
 from sonho.data.parts import Part
-from sonho.data.sources import iter_labelled_blocks, iter_record_blocks, iter_text, lines_of
+from sonho.data.sources import iter_labelled_blocks, iter_record_blocks, iter_text
 from sonho.data.splits import SPLITS, RecordSplit, Shares, TextCutter, data_kind, split_records, stream_sizes
 from sonho.errors import DataError
 from sonho.text.fitting import fit_tokenizer
@@ -63,7 +64,9 @@ class Job:
         return ((apply_steps(steps, texts), labels) for texts, labels in pairs)
 
     def _plain_blocks(self) -> Iterator[list[str]]:
-        return iter([lines_of(self.text)]) if self.text is not None else iter_record_blocks(self.files, self.config)
+        if self.text is not None:
+            return iter([items_of(self.text, self.config)])
+        return iter_record_blocks(self.files, self.config)
 
     @property
     def labelled(self) -> LabelKind | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
 from sonho.config import DataConfig
-from sonho.data.characters import blank, read_characters, read_line_blocks
+from sonho.data.characters import blank, read_characters
+from sonho.data.dialogue import check_speakers, speaker_lines
 from sonho.data.files import display_name, expand, format_suffix
+from sonho.data.items import read_item_blocks
 from sonho.data.objects import read_jsonl, read_parquet
+from sonho.data.sound import SUFFIX as SOUND
+from sonho.data.sound import read_sound
 from sonho.data.tables import read_table
 from sonho.errors import DataError, UsageError
 
@@ -24,8 +27,9 @@ def iter_text(paths: Sequence[str | Path], config: DataConfig) -> Iterator[str]:
     """The inputs as one long text, in pieces of at most a few million characters.
 
     Files follow each other, with a newline between where one is missing; the rows of a table
-    are lines. Folders, patterns and pipes are allowed wherever a path is.
+    are lines, or one for each of `data.speakers`. Folders, patterns and pipes are allowed wherever a path is.
     """
+    check_speakers(config)
     last = "\n"
     for file in expand(paths):
         begun = False
@@ -37,7 +41,7 @@ def iter_text(paths: Sequence[str | Path], config: DataConfig) -> Iterator[str]:
 
 
 def iter_records(paths: Sequence[str | Path], config: DataConfig) -> Iterator[str]:
-    """The items of the inputs, a line of text or a row of a table each, without line endings.
+    """The items of the inputs without line endings: a line or paragraph of text, a row of a table, a sound each.
 
     Items that are empty or hold only white space are left out.
     """
@@ -46,11 +50,11 @@ def iter_records(paths: Sequence[str | Path], config: DataConfig) -> Iterator[st
 
 def iter_record_blocks(paths: Sequence[str | Path], config: DataConfig) -> Iterator[list[str]]:
     """The same items in lists of some thousands: loops over a list are quicker than over a generator."""
+    check_speakers(config)
     for file in expand(paths):
         rows = _rows_of(file, config)
         if rows is None:
-            for lines in read_line_blocks(file, config):
-                yield [line.rstrip("\r\n") for line in lines if not line.isspace()]  # each has one ending
+            yield from read_item_blocks(file, config)
         else:
             while block := list(islice(rows, ROWS_AT_ONCE)):
                 yield [config.join.join(cells) for cells in block if not blank(cells)]
@@ -66,9 +70,8 @@ def iter_labelled_blocks(paths: Sequence[str | Path], config: DataConfig) -> Ite
     for file in expand(paths):
         rows = _rows_of(file, config, labelled=True)
         if rows is None:
-            label = file.name.split(".")[0]
-            for lines in read_line_blocks(file, config):
-                texts = [line.rstrip("\r\n") for line in lines if not line.isspace()]
+            label = _label_of(file)
+            for texts in read_item_blocks(file, config):
                 yield texts, [names.get(label, label)] * len(texts)
             continue
         while block := list(islice(rows, ROWS_AT_ONCE)):
@@ -90,12 +93,10 @@ def label_names(config: DataConfig) -> dict[str, str]:
     return {old.strip(): new.strip() for old, _, new in pairs}
 
 
-def lines_of(text: str) -> list[str]:
-    """The items of a text at hand, by the same rules as the lines of a file."""
-    return [line.rstrip("\r\n") for line in io.StringIO(text, newline="") if not line.isspace()]
-
-
 def _text_of(file: Path, config: DataConfig) -> Iterator[str]:
+    if format_suffix(file) == SOUND:
+        yield read_sound(file)
+        return
     rows = _rows_of(file, config)
     if rows is None:
         yield from read_characters(file, config)
@@ -104,7 +105,7 @@ def _text_of(file: Path, config: DataConfig) -> Iterator[str]:
     size = 0
     for cells in rows:
         if not blank(cells):
-            lines.append(config.join.join(cells) + "\n")
+            lines.append(_text_of_row(cells, file, config))
             size += len(lines[-1])
         if size > CHUNK_CHARS:
             yield "".join(lines)
@@ -113,9 +114,20 @@ def _text_of(file: Path, config: DataConfig) -> Iterator[str]:
         yield "".join(lines)
 
 
+def _text_of_row(cells: Sequence[str], file: Path, config: DataConfig) -> str:
+    return speaker_lines(cells, config, display_name(file)) if config.speakers else config.join.join(cells) + "\n"
+
+
+def _label_of(file: Path) -> str:
+    """The label of all that is in a file without columns: its name without suffixes."""
+    return file.name.split(".")[0]
+
+
 def _rows_of(file: Path, config: DataConfig, *, labelled: bool = False) -> Iterator[list[str]] | None:
-    """The rows of a table; None for a plain text."""
+    """The rows of a table, of which a sound is one with a single cell; None for a plain text."""
     suffix = format_suffix(file)
+    if suffix == SOUND:
+        return iter([[read_sound(file), *([_label_of(file)] if labelled else [])]])
     if suffix in (".csv", ".tsv", ".tab"):
         return read_table(file, config, "," if suffix == ".csv" else "\t", labelled=labelled)
     if suffix in (".jsonl", ".ndjson"):

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, Unpack, overload
 import numpy as np
 
 from sonho.config import Weights
+from sonho.decoding.chat import Chat
 from sonho.decoding.drawing import start_rows
 from sonho.decoding.generate import Generation, Piece, RowWriter, draw_rows, feed_rows
 from sonho.decoding.labels import check_generates, check_has_labels
@@ -159,6 +160,14 @@ class Model:
                     yield Piece(text, writer[0].finish_reason, source.seed, writer[0].num_tokens)
 
         return stream()
+
+    def chat(self, *, speakers: Sequence[str] = (), **options: Unpack[Options]) -> Chat:
+        """A conversation: `.say(words)` gives the answer, and the model remembers what was said.
+
+        `speakers` are the person and the model, where it was not trained with `data.speakers`.
+        """
+        settings = self._settings(options)
+        return Chat(self.model_file, self.stepper, settings, _choose_seed(settings.seed), speakers)
 
     def predict(self, texts: Sequence[str]) -> NoReturn:
         """Raises UsageError: a language model knows no labels."""

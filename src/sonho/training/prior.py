@@ -60,13 +60,9 @@ def check_prior(config: Config) -> None:
     if config.model.cell == "ngram":
         raise UsageError("model.cell=ngram is all counts; leave out model.prior")
     if config.model.task != "generate":
-        raise UsageError(
-            f"model.prior=ngram is for generated text; leave it out of --task {config.model.task}"
-        )
+        raise UsageError(f"model.prior=ngram is for generated text; leave it out of --task {config.model.task}")
     if config.model.condition != "none":
-        raise UsageError(
-            "model.prior=ngram counts text whatever its labels; leave it out, or model.condition"
-        )
+        raise UsageError("model.prior=ngram counts text whatever its labels; leave it out, or model.condition")
     if config.data.objective == "last":
         raise UsageError("model.prior=ngram needs predictions of every position; leave out data.objective=last")
 

@@ -15,7 +15,7 @@ import torch
 
 import sonho
 from sonho.config import Config, TaskName, to_dict
-from sonho.data.corpus import Corpus, Part
+from sonho.data.corpus import Corpus, Part, resolved_item
 from sonho.errors import UsageError
 from sonho.evaluation.evaluate import evaluate
 from sonho.evaluation.labels import LabelReport
@@ -82,6 +82,7 @@ class Session:
         if checkpoint is not None and checkpoint[0].get("told", "") != self.task.told_digest:
             raise UsageError("the vectors or labels are not those that this run was trained on; give the old ones")
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
+        self.item = resolved_item(paths, config.data)
         self.prior: Arrays = {}
         if config.model.prior == "ngram":  # counted now, so that the time it takes is known
             counting = time.perf_counter()
@@ -157,6 +158,7 @@ class Session:
         counters = self.trainer.counters
         data = to_dict(self.config.data)
         data["test"] = data["vectors"] = ""  # may be paths of this machine
+        data["item"] = self.item  # a text at hand has no suffix that tells it
         validated = counters.curve[-1][1] if counters.curve else None
         return ModelFile(
             model=self.config.model,
