@@ -22,6 +22,7 @@ from sonho.errors import SonhoError
 # name -> sentence; the module of a command is loaded when it is called, so that each stays quick.
 COMMANDS = {
     "train": "Train a model on a text or on a table of short texts.",
+    "tune": "Search for better settings than the plan's, and write a recipe.",
     "generate": "Write text with a trained model.",
     "evaluate": "Measure a model on held-out text, in bits per character.",
     "score": "Show how surprising a text is, line by line or token by token.",
@@ -133,6 +134,7 @@ def _guarded(arguments: list[str] | None) -> int:
         return _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
+        extra["optuna"] = "tune"
         extra |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "starlette"), "serve")
         if error.name in extra:
             return _fail(
