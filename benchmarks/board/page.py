@@ -22,7 +22,8 @@ seconds of wall clock, counted from the cold start of its process, and is then s
 Of the rest, the last tenth is the validation part: by it every entrant keeps its best weights, and by it the settings
 of the peers were picked, in trials that are not part of their time. *Protocols.* The first figure is of one stream with
 everything that a model remembers; in brackets, cold windows of 256 characters, each by itself. What exactly is done
-stands at the top of `benchmarks/board/scoring.py`. Every figure is the median of the seeds that are there.
+stands at the top of `benchmarks/board/scoring.py`. Of xz it is what the test part adds to a file of all that was before
+it; in brackets, the test part by itself. Every figure is the median of the seeds that are there.
 """
 
 

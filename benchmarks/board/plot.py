@@ -8,13 +8,13 @@ from html import escape
 
 Point = tuple[float, float]
 
-WIDTH, HEIGHT = 820, 330  # of a panel
-LEFT, RIGHT, TOP, BOTTOM = 58, 190, 34, 42
+WIDTH, HEIGHT = 860, 330  # of a panel
+LEFT, RIGHT, TOP, BOTTOM = 52, 232, 34, 42
 LABEL_GAP = 14
 # Okabe and Ito's colours, which all eyes tell apart; on dark the two that would sink are lighter.
-COLOURS = ("#d55e00", "#b87a00", "#0072b2", "#2a93d1", "#009e73", "#b0528b", "#777777", "#777777")
-ON_DARK = ("#ff8a3d", "#e69f00", "#4aa3e0", "#8fd0ff", "#2fcf9f", "#e59ac6", "#a9a9a9", "#a9a9a9")
-SHAPES = ("circle", "square", "up", "down", "diamond", "bow", "circle", "square")
+COLOURS = ["#d55e00", "#b87a00", "#0072b2", "#2a93d1", "#009e73", "#b0528b", "#8c6d46", "#777777", "#1f2328", "#6a51a3"]
+ON_DARK = ["#ff8a3d", "#e69f00", "#4aa3e0", "#8fd0ff", "#2fcf9f", "#e59ac6", "#d9b88f", "#a9a9a9", "#e6edf3", "#b9a7e6"]
+SHAPES = ["circle", "square", "up", "down", "diamond", "bow", "square", "circle", "diamond", "up"]
 # What stands further above the best is out of the picture: it would press all others together.
 TALLEST = 1.3
 
@@ -50,7 +50,7 @@ def svg(panels: list[Panel], y_title: str) -> str:
 
 
 def _style() -> str:
-    def colours(values: tuple[str, ...]) -> str:
+    def colours(values: list[str]) -> str:
         return "".join(f".c{i}{{stroke:{c};fill:{c}}}" for i, c in enumerate(values))
 
     common = (

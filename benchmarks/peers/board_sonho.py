@@ -33,7 +33,8 @@ class SonhoRun:
         self.model_file = load_model_file(folder)
         self.model = Model(self.model_file)
         self.adapt = bool(settings.get("adapt"))
-        self.parameters = sum(array.size for array in self.model_file.arrays.values())
+        counted = self.model_file.model.cell == "ngram"  # has counts, no parameters
+        self.parameters = 0 if counted else sum(array.size for array in self.model_file.arrays.values())
 
     def score(self, test: str, kind: str) -> dict[str, float | None]:
         part, ids = self._read(test)
