@@ -62,13 +62,12 @@ def tune(
         study = open_study(folder)
         stored = study.user_attrs.get("search")
         if stored is None:
-            search, reader = _begin(
-                folder, paths, settings, space, only_given, trial_minutes or minutes / TRIALS_A_SEARCH
-            )
-            study.set_user_attr("search", dataclasses.asdict(search))
-            point = planned_point(reader.planned(search.trial_minutes), from_stored(search.space))
+            each = trial_minutes or minutes / TRIALS_A_SEARCH
+            search, reader, config = _begin(folder, paths, settings, space, only_given, each)
+            point = planned_point(config, from_stored(search.space))
             # Where the plan's choice lies outside what may be searched, the first trial is partly a guess.
-            study.enqueue_trial(point, user_attrs={"planned": len(point) == len(search.space)})
+            study.enqueue_trial(point, user_attrs={"planned": len(point) == len(search.space)}, skip_if_exists=True)
+            study.set_user_attr("search", dataclasses.asdict(search))
         else:
             search = Search(**stored)
             _check_same(folder, search, paths, settings, space, trial_minutes)
@@ -116,7 +115,8 @@ def default_output(paths: Sequence[str]) -> Path:
 
 def _begin(
     folder: Path, paths: Sequence[str], settings: Settings, space: Space, only_given: bool, trial_minutes: float
-) -> tuple[Search, Reader]:
+) -> tuple[Search, Reader, Config]:
+    """A new search, its text, and what the plan chooses for it."""
     if not paths:
         raise UsageError(f"{folder} holds no search to go on with; give the text")
     if only_given and not space:
@@ -125,11 +125,9 @@ def _begin(
         raise UsageError("a search reads its text again when it goes on; give a file instead of standard input")
     said = {name: dict(values) for name, values in settings.items()}
     reader = Reader(_absolute(paths), said, folder)
-    bounds: Space = {}
-    if not only_given:
-        fixed = given_settings(said) | space.keys()
-        bounds = default_space(reader.planned(trial_minutes), fixed)
-    return Search(reader.paths, said, to_stored({**bounds, **space}), trial_minutes), reader
+    config = reader.planned(trial_minutes)
+    bounds = {} if only_given else default_space(config, given_settings(said) | space.keys())
+    return Search(reader.paths, said, to_stored({**bounds, **space}), trial_minutes), reader, config
 
 
 def _check_same(
