@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test sanitize check format soak bench board docs web clean help
+.PHONY: demo test sanitize check format soak harness bench board docs web clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -57,6 +57,15 @@ bench: $(READY) $(PEERS)/.ready  ## measure for half an hour; AG_NEWS=titles.csv
 board: $(READY) $(PEERS)/.ready  ## the board of docs/board.md, hours; CORPORA=folder and ARGUMENTS='--budgets 10 60 --seeds 1' are options
 	$(BIN)/python benchmarks/time_to_quality.py '$(CORPORA)' $(ARGUMENTS)
 
+HARNESS := .venv-harness
+$(HARNESS)/.ready:
+	test -x $(HARNESS)/bin/python || $(PYTHON) -m venv $(HARNESS)
+	$(HARNESS)/bin/python -m pip install --quiet -c constraints.txt 'lm-eval[api]==0.4.13'
+	touch $@
+
+harness: $(READY) $(HARNESS)/.ready  ## lm-evaluation-harness against `sonho serve`; MODEL=runs/my and TEXT=my.txt are options
+	$(HARNESS)/bin/python tests/serving/harness.py $(BIN)/sonho $(or $(MODEL),runs/demo) $(or $(TEXT),examples/data/tinyshakespeare.txt)
+
 docs: $(READY)  ## write docs/reference from --help and the settings
 	$(BIN)/python docs/make_reference.py
 
@@ -64,4 +73,4 @@ web:  ## build the web page into the package (needs node)
 	cd web && npm ci --no-audit --no-fund && npm run check && npm run build
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(HARNESS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

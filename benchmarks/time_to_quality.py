@@ -80,7 +80,13 @@ class Board:
         if python is None:
             raise RuntimeError("the environment of the peers is not there; `make bench` makes it")
         job: dict[str, Any] = {part: str(getattr(texts, part)) for part in ("fit", "train", "validation")}
-        job |= {"kind": texts.kind, "seconds": key["budget"], "seed": key["seed"], "settings": settings}
+        job |= {
+            "kind": texts.kind,
+            "share": texts.share,
+            "seconds": key["budget"],
+            "seed": key["seed"],
+            "settings": settings,
+        }
         with Peer(entrant.module, python) as peer:
             told = peer.ask("train", **job, began=peer.began)
             validation = min((loss for _, loss in told["curve"]), default=None)

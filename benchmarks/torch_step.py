@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,16 @@ WARM_UP_STEPS = 3
 Loss = Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
 
 
+class Optimizer(Protocol):
+    """torch's or sonho's."""
+
+    def step(self) -> Any: ...
+
+
 def training_work(
     model: nn.Module,
     loss_of: Loss,
-    optimizers: Sequence[torch.optim.Optimizer],
+    optimizers: Sequence[Optimizer],
     state: Any,
     detach: Callable[[Any], Any],
     shape: tuple[int, int],
@@ -31,8 +37,7 @@ def training_work(
 
     def step() -> dict[str, float]:
         nonlocal state
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss, state = loss_of(inputs, targets, state)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -56,5 +61,5 @@ def cross_entropy(model: nn.Module) -> Loss:
     return loss_of
 
 
-def adamw(model: nn.Module) -> list[torch.optim.Optimizer]:
+def adamw(model: nn.Module) -> list[Optimizer]:
     return [torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)]

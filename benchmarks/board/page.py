@@ -19,11 +19,12 @@ The best model in the minutes that there are, in nats per character (less is bet
 seconds of wall clock, counted from the cold start of its process, and is then scored on text that it has never seen.
 
 *Split.* The last tenth of a text is the test part (AG News: a tenth of the titles, by hash), read for the score only.
-Of the rest, the last tenth is the validation part: by it every entrant keeps its best weights, and by it the settings
-of the peers were picked, in trials that are not part of their time. *Protocols.* The first figure is of one stream with
-everything that a model remembers; in brackets, cold windows of 256 characters, each by itself. What exactly is done
-stands at the top of `benchmarks/board/scoring.py`. Of xz it is what the test part adds to a file of all that was before
-it; in brackets, the test part by itself. Every figure is the median of the seeds that are there.
+Of the rest, a fiftieth (at least 10,000 bytes) is the validation part, as `sonho train` by the clock holds it out: by
+it every entrant keeps its best weights, and by it the settings of the peers were picked, in trials that are not part of
+their time. *Protocols.* The first figure is of one stream with everything that a model remembers; in brackets, cold
+windows of 256 characters, each by itself. What exactly is done stands at the top of `benchmarks/board/scoring.py`. Of
+xz it is what the test part adds to a file of all that was before it; in brackets, the test part by itself. Every figure
+is the median of the seeds that are there.
 """
 
 

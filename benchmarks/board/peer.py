@@ -36,6 +36,7 @@ class Job:
     train: str
     validation: str
     kind: str
+    share: float  # of `fit` that is the validation part
     seconds: float
     seed: int
     began: float

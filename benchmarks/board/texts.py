@@ -1,8 +1,9 @@
 """The texts of the board and how each is split. Knows files, not models.
 
 The last tenth is the test part: the tail of a stream; of records, those whose hash falls there, so that equal
-items share a side. Of the rest, the last tenth (of records: the tenth that `sonho train` with the same seed takes)
-is the validation part. What the test part alone has of symbols is cut out of it, as no entrant can know them.
+items share a side. Of the rest, all entrants hold out what `sonho train` by the clock does: a fiftieth, at least 10,000
+bytes, from the end (of records: those that the same seed takes). What the test part alone has of symbols is cut out of
+it, as no entrant can know them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sonho.data.splits import Shares, split_records, stream_sizes
+from sonho.training.held_out import validation_share
 
-HELD_OUT = 0.1
+HELD_OUT, MOST_VALIDATION = 0.1, 0.1
 # Of the test part only: which items it has does not depend on the seed of a training.
 TEST_SEED = 7
 # name -> file among the corpora, what `sonho train --kind` is told, what samples begin with
@@ -37,6 +39,7 @@ class Texts:
     train: Path
     validation: Path
     test: Path
+    share: float  # of `fit` that is the validation part
     left_out: int  # characters of the test part that were cut out of it
 
 
@@ -54,7 +57,7 @@ def write_texts(name: str, corpora: Path, folder: Path, seed: int) -> Texts:
     paths = {part: folder / f"{name}-{seed}-{part}.txt" for part in parts}
     for part, text in parts.items():
         paths[part].write_text(text, encoding="utf-8", newline="\n")
-    return Texts(name, kind, prompt, **paths, left_out=left_out)
+    return Texts(name, kind, prompt, **paths, share=_share(parts["fit"]), left_out=left_out)
 
 
 def read_titles(path: Path) -> list[str]:
@@ -67,14 +70,15 @@ def read_titles(path: Path) -> list[str]:
 
 def _split_stream(text: str) -> dict[str, str]:
     fit = stream_sizes(len(text), Shares(0.0, HELD_OUT), least=0)["train"]
-    train = stream_sizes(fit, Shares(HELD_OUT, 0.0), least=0)["train"]
+    train = stream_sizes(fit, Shares(_share(text[:fit]), 0.0), least=0)["train"]
     return {"fit": text[:fit], "train": text[:train], "validation": text[train:fit], "test": text[fit:]}
 
 
 def _split_records(records: list[str], seed: int) -> dict[str, str]:
     test = _sides(records, Shares(0.0, HELD_OUT), TEST_SEED, "test")
     fit = [record for record, held_out in zip(records, test, strict=True) if not held_out]
-    validation = _sides(fit, Shares(HELD_OUT, 0.0), seed, "validation")
+    share = _share("".join(f"{record}\n" for record in fit))
+    validation = _sides(fit, Shares(share, 0.0), seed, "validation")
     parts = {
         "fit": fit,
         "train": [record for record, held_out in zip(fit, validation, strict=True) if not held_out],
@@ -82,6 +86,10 @@ def _split_records(records: list[str], seed: int) -> dict[str, str]:
         "test": [record for record, held_out in zip(records, test, strict=True) if held_out],
     }
     return {part: "".join(f"{record}\n" for record in chosen) for part, chosen in parts.items()}
+
+
+def _share(fit: str) -> float:
+    return validation_share(len(fit.encode()), MOST_VALIDATION)
 
 
 def _sides(records: list[str], shares: Shares, seed: int, side: str) -> list[bool]:

@@ -99,7 +99,10 @@ def train(job: Job) -> Trained:
     folder = Path(tempfile.mkdtemp()) / "run"
     command = [sys.executable, "-m", "sonho", "train", job.fit, "-o", str(folder), "--json", "--seed", str(job.seed)]
     command += ["--kind", "records"] if job.kind == "records" else []
-    command += ["--minutes", f"{job.seconds / 60:.6f}"] if job.settings.get("clock", True) else []
+    if job.settings.get("clock", True):
+        command += ["--minutes", f"{job.seconds / 60:.6f}"]
+    else:
+        command += ["--validation", str(job.share)]  # what a run by the clock holds out of its own accord
     command += job.settings.get("arguments", [])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torch_step import adamw, cross_entropy, training_work
+from torch_step import Optimizer, adamw, cross_entropy, training_work
 from workers import Case, SkipCase, Work, serve
 
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -66,7 +66,7 @@ def training(case: Case) -> Work:
     return training_work(network, cross_entropy(network), optimizers, None, detach, shape, case["vocab_size"])
 
 
-def muon(network: Network, case: Case) -> list[torch.optim.Optimizer]:
+def muon(network: Network, case: Case) -> list[Optimizer]:
     """sonho's optimisers on torch's layers: Muon for the layers' matrices, AdamW for the rest."""
     try:
         from sonho.config import TrainingConfig

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from sonho.config import Weights, build_config
 from sonho.decoding.generate import Generation, Piece
-from sonho.decoding.model import Model, load
+from sonho.decoding.model import Model
+from sonho.decoding.model import load as load_generator
+from sonho.decoding.predictor import Predictor
 from sonho.decoding.settings import Options
 from sonho.errors import UsageError
 from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
 
 if TYPE_CHECKING:
+    from sonho.evaluation.labels import LabelReport
     from sonho.evaluation.metrics import Report
     from sonho.evaluation.score import TokenScore
     from sonho.training.session import Result
@@ -35,18 +38,42 @@ class Evaluation:
     baselines: dict[str, float]
 
 
+def load(path: str | PathLike[str], *, weights: Weights = "float32") -> Model | Predictor:
+    """A model ready to use: of a language model `.generate` and `.stream`, of a classifier or tagger `.predict`.
+
+    `weights="int8"` rounds those of a language model to 8 bits: faster from some 200 units on.
+    Raises InputNotFoundError, ModelFileError (damaged, altered or foreign) or StorageError.
+    """
+    model_file = load_model_file(path)
+    if model_file.model.task == "generate":
+        return Model(model_file, weights=weights)
+    if weights != "float32":
+        raise UsageError(f"weights={weights!r} is for language models; a classifier or tagger runs in float32")
+    return Predictor(model_file)
+
+
+def predictor(path: str | PathLike[str]) -> Predictor:
+    """A classifier or tagger ready to use. Raises UsageError for a language model, and as `load` does."""
+    return Predictor(load_model_file(path))
+
+
+def predict(model: str | PathLike[str], texts: Sequence[str]) -> list[Any]:
+    """What a classifier (`Prediction`) or tagger (`Restoration`) makes of each text. To use it again, `load` it."""
+    return predictor(model).predict(texts)
+
+
 def generate(model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]) -> Generation:
     """A text that begins with `prompt`, from a model file or run folder.
 
     `options` are those of `Model.generate`: temperature, max_tokens, seed, top_k, stop, ...
     To generate more than once, `load` the model and keep it.
     """
-    return load(model).generate(prompt, **options)
+    return load_generator(model).generate(prompt, **options)
 
 
 def stream_generate(model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]) -> Iterator[Piece]:
     """As `generate`, piece by piece; the last piece says why the text ended."""
-    return load(model).stream(prompt, **options)
+    return load_generator(model).stream(prompt, **options)
 
 
 def train(
@@ -79,13 +106,16 @@ def evaluate(
     limit: int = 1_000_000,
     weights: Weights = "float32",
     **data: Any,
-) -> Report:
-    """Bits per character and more of a model on held-out files.
+) -> Report | LabelReport:
+    """Bits per character and more of a model on held-out files; of a classifier or tagger a LabelReport.
 
     Of a text longer than `limit` tokens about so many are scored, spread evenly; 0 is all. `data` are
     settings such as columns; `weights` are those of `load`.
     """
     names = [texts] if isinstance(texts, str) else list(texts)
+    model_file = load_model_file(model)
+    if model_file.model.task != "generate":
+        return label_evaluation(model_file, names, {"data": data})
     return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit, weights=weights).report
 
 
@@ -100,6 +130,18 @@ def adapt(model: str | PathLike[str], texts: str | Sequence[str], output: str | 
     adapted, report = adapted_model(model, [texts] if isinstance(texts, str) else list(texts), {"data": data})
     save_model_file(Path(output), adapted)
     return report
+
+
+def label_evaluation(model_file: ModelFile, texts: Sequence[str], settings: Settings) -> LabelReport:
+    """A classifier or tagger on labelled texts read as its training texts were; `settings` may say otherwise."""
+    from sonho.data.corpus import encode_for_evaluation
+    from sonho.evaluation.evaluate_labels import evaluate_labels
+
+    config = build_config({"data": stored_data_settings(model_file)}, settings).data
+    labels = model_file.labels
+    return evaluate_labels(
+        model_file, encode_for_evaluation(list(texts), model_file.tokenizer, config, label_names=labels)
+    )
 
 
 def adapted_model(
@@ -145,7 +187,7 @@ def evaluation_table(
     model_file = load_model_file(model)
     config = build_config({"data": stored_data_settings(model_file)}, settings).data
     tokenizer, kind = model_file.tokenizer, model_file.data_kind
-    part = encode_for_evaluation(list(texts), tokenizer, config)
+    part = encode_for_evaluation(list(texts), tokenizer, config, label_names=model_file.labels)
     report = evaluate_part(model_file, part, stride=config.stride, limit=limit, weights=weights)
     adapted: Report | None = None
     if adapt:
@@ -173,10 +215,12 @@ __all__ = [
     "Generation",
     "Model",
     "Piece",
+    "Predictor",
     "adapt",
     "evaluate",
     "generate",
     "load",
+    "predict",
     "score",
     "stream_generate",
     "train",

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from annotated_types import Ge, Gt, Le, Lt
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from sonho.errors import DataError, InputNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from annotated_types import Ge, Gt, Le, Lt
 
 Cell = Literal["lstm", "gru", "rnn", "conv", "ngram"]
 Level = Literal["char", "byte", "word", "subword"]
 DataKind = Literal["stream", "records", "windows"]
 UnknownPolicy = Literal["skip", "nearest", "error"]
+# The shape of what is learned: text from text, a label a record, a label a token.
+TaskName = Literal["generate", "classify", "tag"]
+Strip = Literal["none", "accents", "case", "both"]
 # What a running model multiplies with: the weights as they are, or 8 bits of each.
 Weights = Literal["float32", "int8"]
 
@@ -38,6 +41,7 @@ def _help(default: Any, text: str) -> Any:
 class ModelConfig:
     """The network. Stored in the model file; with the vocabulary it fixes every array's shape."""
 
+    task: TaskName = _help("generate", "generate text, classify records, or tag each token")
     cell: Cell = _help("lstm", "the layer: lstm, gru, rnn, conv (dilated causal convolution) or ngram")
     hidden_size: Annotated[int, Ge(1), Le(16384)] = _help(256, "units in each layer (H)")
     num_layers: Annotated[int, Ge(1), Le(64)] = _help(1, "layers on top of each other")
@@ -52,6 +56,11 @@ class ModelConfig:
         "locked", "locked draws one mask for the whole window, standard a new one at every position"
     )
     weight_drop: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "share of hidden-to-hidden weights dropped a window")
+    bidirectional: bool = _help(False, "classify, tag: read forwards and backwards; on unless given, but for --init")
+    pooling: Literal["last", "mean", "max", "attention"] = _help(
+        "max", "classify: what is made of the outputs at all tokens of a record"
+    )
+    dropout_tokens: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "classify, tag: share of tokens hidden while learning")
     order: Annotated[int, Ge(1), Le(16)] = _help(6, "of the ngram cell: symbols looked at, the predicted one included")
 
 
@@ -66,6 +75,10 @@ class DataConfig:
     columns: list[str] = _help([], "of CSV, TSV or Parquet: columns to read, joined in this order")
     join: str = _help(" ", "put between joined columns")
     field: str = _help("text", "of JSONL: the field that holds the text")
+    labelled: bool = _help(False, "records: each has a label; where there is no label_column, its file's name")
+    label_column: str = _help("", "of CSV, TSV, Parquet, JSONL: the column or field of the label (implies labelled)")
+    strip: Strip = _help("none", "tag: what is taken from the text, for the model to restore")
+    label_names: list[str] = _help([], "names for labels, each as OLD=NEW, such as 1=World")
     errors: Literal["strict", "replace", "skip"] = _help(
         "strict", "bytes that are not UTF-8: strict stops, replace writes U+FFFD, skip leaves them out"
     )
@@ -108,6 +121,10 @@ class TrainingConfig:
     warmup: Annotated[float, Ge(0), Lt(1)] = _help(0.02, "share of the run in which the rate rises from 0")
     clip_norm: Annotated[float, Ge(0)] = _help(1.0, "gradients are scaled down to this global norm; 0 = never")
     ema: Annotated[float, Ge(0), Lt(1)] = _help(0.995, "decay of the averaged weights that are kept; 0 = none")
+    class_weights: Literal["none", "balanced"] = _help(
+        "none", "classify: balanced counts each label alike, however rare, and keeps the best macro F1"
+    )
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "classify, tag: share of each target spread evenly")
     patience: Annotated[int, Ge(0)] = _help(
         0, "stop after this many validations without a better one; 0 = never, the best is kept anyway"
     )
@@ -194,6 +211,8 @@ def check_key(section: str, key: str) -> None:
 
 
 def _validated(section: str, values: Mapping[str, Any]) -> Any:
+    # pydantic looks the names of the bounds up here, where it is called.
+    from annotated_types import Ge, Gt, Le, Lt  # noqa: F401
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     cls = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(SECTIONS[section])
@@ -219,6 +238,8 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     if not (equals and dot) or section not in SECTIONS:
         raise UsageError(f"{text!r} is not section.key=value; sections are {', '.join(SECTIONS)}")
     check_key(section, key)
+    import tomllib  # here, because generating starts without it
+
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
@@ -233,6 +254,8 @@ def parse_override(text: str) -> tuple[str, str, Any]:
 
 def read_toml(path: Path) -> dict[str, dict[str, Any]]:
     """Read a recipe. Raises InputNotFoundError, DataError or, for what is not a section, UsageError."""
+    import tomllib
+
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

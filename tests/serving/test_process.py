@@ -144,6 +144,7 @@ def test_names_come_from_files_and_folders(models, tmp_path):
         ([], [], "no model to serve"),
         ([], ["x"], "is not NAME=PATH"),
         ([], [f"a/b={letters}"], "cannot be the name"),
+        ([f"poems={letters}"], [], "a name is given with --model poems="),
     ):
         with pytest.raises(UsageError, match=message):
             named_paths(paths, named)

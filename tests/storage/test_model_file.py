@@ -140,3 +140,16 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path):
         pass
     with folder_lock(tmp_path):
         pass
+
+
+def test_a_model_file_keeps_the_names_of_the_labels(tmp_path):
+    path, written = make(tmp_path)
+    assert load_model_file(path).labels == ()
+    written.labels = ("World", "Sci/Tech", "ü")
+    save_model_file(path, written)
+    assert load_model_file(path).labels == written.labels
+    header, arrays = read_container(path, "model")
+    for labels in (["a", "a"], ["a", 1], "ab"):
+        write_container(path, "model", {**header, "labels": labels}, arrays)
+        with pytest.raises(ModelFileError, match="label"):
+            load_model_file(path)

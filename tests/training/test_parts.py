@@ -91,8 +91,7 @@ def test_every_optimiser_learns_and_goes_on_exactly_after_a_reload(name):
         for _ in range(count):
             logits, _ = model(tokens[:, :-1], model.initial_state(3))
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
-            for optimizer in optimizers:
-                optimizer.zero_grad()
+            model.zero_grad()
             loss.backward()
             for optimizer in optimizers:
                 optimizer.step()

@@ -111,3 +111,15 @@ def test_explain_says_what_and_why_and_leaves_nothing_behind(tmp_path):
     assert "Plan for" in lines[-3]
     assert "passes" in lines[-2]
     assert list(tmp_path.iterdir()) == [text]
+
+
+def test_short_runs_take_the_cell_that_learns_sooner_and_small_batches():
+    tiny, short, long = (choose(1_000_000, seconds).config for seconds in (3, 15, 90))
+    assert [made.model.cell for made in (tiny, short, long)] == ["gru", "gru", "lstm"]
+    assert [made.data.batch_size for made in (tiny, short, long)] == [16, 32, 32]
+    given = choose(1_000_000, 3, {"model": {"cell": "lstm"}, "data": {"batch_size": 40}}).config
+    assert (given.model.cell, given.data.batch_size) == ("lstm", 40)
+
+
+def test_without_a_clock_the_cell_is_the_usual_one():
+    assert choose(1_000_000, 0, {"training": {"steps": 5}}, speed=None).config.model.cell == "lstm"

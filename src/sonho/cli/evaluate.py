@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sonho.cli.options import flag_settings, setting_flags, weights_flag
 from sonho.config import Weights
+from sonho.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from sonho.storage.model_file import ModelFile
 
 
 @click.command("evaluate")
@@ -25,6 +30,8 @@ from sonho.config import Weights
     help="of a longer text score about this many tokens, spread evenly; 0 = all",
 )
 @click.option("--adapt", is_flag=True, help="once more, learning from each token after scoring it (needs PyTorch)")
+@setting_flags("--label-column")
+@click.option("--svg", metavar="FILE", help="of a classifier or tagger: write the confusion matrix as a picture")
 @weights_flag
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def command(
@@ -34,6 +41,7 @@ def command(
     train_text: tuple[str, ...],
     limit: int,
     adapt: bool,
+    svg: str | None,
     weights: Weights,
     as_json: bool,
     **flags: Any,
@@ -42,9 +50,16 @@ def command(
 
     The text is read and cut exactly as the validation part was while training. Beside it stand single
     letters, xz and, where --train-text gives what the model learned from, Kneser-Ney n-grams.
+    Of a classifier or tagger: accuracy, macro F1, each label, confusion and calibration.
     """
     from sonho.api import evaluation_table
+    from sonho.storage.model_file import load_model_file
 
+    if (model_file := load_model_file(model)).model.task != "generate":
+        _evaluate_labels(model_file, texts, flag_settings(flags), svg, as_json=as_json)
+        return
+    if svg:
+        raise UsageError("--svg draws the confusion of labels, which a language model has none of; leave it out")
     table = evaluation_table(
         model,
         texts,
@@ -67,3 +82,34 @@ def command(
     print_table(console, ", ".join(texts), table.report, table.baselines)
     if table.adapted:
         print_adapted(console, table.adapted, table.report)
+
+
+def _evaluate_labels(
+    model_file: ModelFile,
+    texts: tuple[str, ...],
+    settings: dict[str, dict[str, Any]],
+    svg: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from sonho.api import label_evaluation
+
+    report = label_evaluation(model_file, texts, settings)
+    if svg:
+        from sonho.evaluation.confusion_svg import confusion_svg
+
+        try:
+            Path(svg).write_text(confusion_svg(report), encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"cannot write {svg}: {error.strerror or error}") from None
+    if as_json:
+        print(json.dumps(report.to_dict()))
+        return
+    from rich.console import Console
+
+    from sonho.cli.label_report import print_details, print_labels
+
+    console = Console(highlight=False, soft_wrap=True)
+    beside = {} if report.words else {"always the commonest label": report.commonest}
+    print_labels(console, ", ".join(texts), report, beside)
+    print_details(console, report)

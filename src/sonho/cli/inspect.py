@@ -27,6 +27,7 @@ def command(model: str, as_json: bool) -> None:
                     "model": to_dict(loaded.model),
                     "data_kind": loaded.data_kind,
                     "window": loaded.window,
+                    "labels": list(loaded.labels),
                     "parameters": count_parameters(loaded.arrays),
                     "arrays": {name: list(array.shape) for name, array in loaded.arrays.items()},
                     "tokenizer": loaded.tokenizer.to_json(),
@@ -41,6 +42,8 @@ def command(model: str, as_json: bool) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(_layer_table(loaded))
+    if loaded.labels:
+        console.print(Text(f"{len(loaded.labels)} labels: {', '.join(loaded.labels)}"))
     for line in [*_vocabulary(loaded.tokenizer), *_record(loaded.record, loaded.data_kind)]:
         console.print(Text(line))
     for line in curve_lines(loaded.record.get("curve") or []):
@@ -52,7 +55,8 @@ def _layer_table(loaded: Any) -> Any:
 
     from sonho.storage.model_file import count_parameters
 
-    table = Table(title=f"{loaded.model.cell} language model, {loaded.data_kind}", title_justify="left")
+    kind = {"generate": "language model", "classify": "classifier", "tag": "tagger"}[loaded.model.task]
+    table = Table(title=f"{loaded.model.cell} {kind}, {loaded.data_kind}", title_justify="left")
     table.add_column("array")
     table.add_column("shape")
     table.add_column("parameters", justify="right")
@@ -78,13 +82,17 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
             f" {record['tokens_seen']:,} tokens seen, seed {record['training']['seed']},"
             f" {record['training']['optimizer']}"
         )
-    if record.get("validation_loss") is not None:
+    if record.get("validation_accuracy") is not None:
+        figures = (f"{name} {100 * record[f'validation_{name}']:.2f} %" for name in ("accuracy", "macro_f1"))
+        lines.append(f"Held-out: {record['validation_loss']:.4f} nats, {', '.join(figures)}")
+    elif record.get("validation_loss") is not None:
         loss = record["validation_loss"]
         per_char = record.get("validation_bits_per_char", loss / math.log(2))
         lines.append(f"Held-out: {loss:.4f} nats/token, {per_char:.4f} bits/char")
-    beside = [f"{name} {bits:.3f}" for name, bits in record.get("baselines", {}).items()]
+    beside = [f"{name} {value:.3f}" for name, value in record.get("baselines", {}).items()]
     if beside:
-        lines.append(f"Beside it, bits/char: {', '.join(beside)}")
+        unit = "share right" if "validation_accuracy" in record else "bits/char"
+        lines.append(f"Beside it, {unit}: {', '.join(beside)}")
     return lines
 
 

@@ -24,7 +24,8 @@ COMMANDS = {
     "train": "Train a model on a text or on a table of short texts.",
     "tune": "Search for better settings than the plan's, and write a recipe.",
     "generate": "Write text with a trained model.",
-    "evaluate": "Measure a model on held-out text, in bits per character.",
+    "predict": "Label texts with a classifier, or restore them with a tagger.",
+    "evaluate": "Measure a model on held-out text, in bits per character, or its labels.",
     "score": "Show how surprising a text is, line by line or token by token.",
     "serve": "Answer over HTTP, for OpenAI's clients and a page in the browser.",
     "adapt": "Let a model take on the style of a text, in seconds.",
@@ -49,6 +50,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name == "generate":
+            # Its products are the kernels' own: threads that NumPy's library starts would only delay the first letter.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         module = importlib.import_module(f"sonho.cli.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command

@@ -18,10 +18,13 @@ Layer = dict[str, dict[str, Any]]
 
 # Flags that are short for a setting; help and default come from the setting itself.
 FLAGS = {
+    "--task": "model.task",
+    "--strip": "data.strip",
     "--level": "data.level",
     "--kind": "data.kind",
     "--columns": "data.columns",
     "--field": "data.field",
+    "--label-column": "data.label_column",
     "--errors": "data.errors",
     "--max-vocab": "data.max_vocab",
     "--min-count": "data.min_count",
@@ -131,7 +134,12 @@ def read_recipe(name: str) -> Layer:
 
 
 def _metavar(kind: str) -> str:
-    choices = {"Level": "char|byte|word|subword", "DataKind": "stream|records|windows"}
+    choices = {
+        "Level": "char|byte|word|subword",
+        "DataKind": "stream|records|windows",
+        "TaskName": "generate|classify|tag",
+        "Strip": "accents|case|both",
+    }
     if kind in choices:
         return choices[kind]
     if kind.startswith("Literal"):

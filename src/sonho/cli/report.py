@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sonho.cli.display import clock
+from sonho.cli.label_report import print_labels
+from sonho.evaluation.labels import LabelReport
 
 if TYPE_CHECKING:
     from sonho.evaluation.metrics import Report
@@ -24,11 +26,19 @@ def print_result(result: Result) -> None:
         console.print(Text(f"Stopped and saved. Go on with: sonho train --resume -o {result.folder}"))
         return
     console.print(Text(f"Trained for {_duration(result.seconds)}; model in {result.folder}/model.safetensors"))
-    if result.validation is not None:
-        print_table(console, "held-out text (validation)", result.validation, result.baselines)
-    if result.test is not None:
-        print_table(console, "test text, never read while learning", result.test, {})
-    console.print(Text(f"Write with it: sonho generate {result.folder} --prompt 'Once'"))
+    parts: tuple[tuple[str, Any, dict[str, float]], ...] = (
+        ("held-out text (validation)", result.validation, result.baselines),
+        ("test text, never read while learning", result.test, {}),
+    )
+    for what, report, baselines in parts:
+        if isinstance(report, LabelReport):
+            print_labels(console, what, report, baselines)
+        elif report is not None:
+            print_table(console, what, report, baselines)
+    if result.task == "generate":
+        console.print(Text(f"Write with it: sonho generate {result.folder} --prompt 'Once'"))
+    else:
+        console.print(Text(f"Use it: sonho predict {result.folder} FILE"))
 
 
 def print_table(console: Console, what: str, report: Report, baselines: Mapping[str, float]) -> None:

@@ -20,6 +20,7 @@ from sonho.errors import UsageError
 @click.option("--resume", is_flag=True, help="go on where the checkpoint in RUN stands, bit for bit")
 @click.option("--init", metavar="MODEL", help="start from a trained model; its vocabulary grows as needed")
 @setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
+@setting_flags("--task", "--label-column", "--strip")
 @setting_flags("--validation", "--test", "--threads")
 @click.option("--explain", is_flag=True, help="say what would be chosen for this text here, and why; train nothing")
 @click.option("--json", "as_json", is_flag=True, help="write the metrics as JSON lines, nothing else")

@@ -23,6 +23,7 @@ class Batch:
     lengths: np.ndarray | None  # records: (N,) int64, tokens before the padding
     fresh: bool  # True: the state starts at zero; False: it goes on from the batch before
     num_tokens: int  # predicted
+    labels: np.ndarray | None = None  # labelled records: (N,) int64
 
 
 class Batches(Protocol):

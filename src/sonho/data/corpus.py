@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sonho.config import DataConfig
+from sonho.data.encode import PartWriter, write_records
 from sonho.data.files import expand, input_bytes, scratch_folder
 from sonho.data.notes import window_note
 from sonho.data.parts import Part
-from sonho.data.passes import Job
+from sonho.data.passes import Job, apply_steps
 from sonho.data.prepare import differing_settings, is_prepared, load_prepared, prepare
 from sonho.data.splits import data_kind, read_shares
 from sonho.data.tokenise import Corpus, encode_whole, tokenise, tokenizer_sha256
 from sonho.errors import UsageError
 from sonho.text.tokenizer import Tokenizer
 
-__all__ = ["Corpus", "Part", "build_corpus", "encode_for_evaluation", "encode_text"]
+__all__ = ["Corpus", "Part", "build_corpus", "encode_for_evaluation", "encode_items", "encode_text"]
 
 
 def build_corpus(
@@ -53,19 +54,30 @@ def build_corpus(
     return dataclasses.replace(corpus, kind=data_kind(config), notes=notes)
 
 
-def encode_for_evaluation(paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig) -> Part:
-    """A held-out text as one part: the tokens that it would have as a split.
+def encode_for_evaluation(
+    paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig, *, label_names: Sequence[str] = ()
+) -> Part:
+    """A held-out text as one part: the tokens that it would have as a split, and the labels if it is labelled.
 
-    Symbols that the tokenizer lacks stand in `Part.unknown`.
+    Symbols that the tokenizer lacks stand in `Part.unknown`. Raises DataError for a label not in `label_names`.
     """
     files = _expand(paths)
     large = input_bytes(files) > config.prepare_megabytes * 1e6
-    return encode_whole(Job(files, config, tokenizer=tokenizer, folder=scratch_folder() if large else None))
+    folder = scratch_folder() if large else None
+    return encode_whole(Job(files, config, tokenizer=tokenizer, folder=folder, label_names=tuple(label_names)))
 
 
 def encode_text(text: str, tokenizer: Tokenizer, config: DataConfig) -> Part:
     """The same for a text at hand; of records, one on each line."""
     return encode_whole(Job([], config, tokenizer=tokenizer, text=text))
+
+
+def encode_items(texts: Sequence[str], tokenizer: Tokenizer, *, max_length: int = 0) -> Part:
+    """Texts at hand as records without labels, whatever they hold: newlines are symbols, and empty ones count."""
+    with PartWriter(tokenizer, "items", records=True, folder=None) as writer:
+        config = DataConfig(max_length=max_length)
+        write_records(apply_steps(tokenizer.steps, list(texts)), writer, config, watch=True)
+        return writer.finish()
 
 
 def _expand(paths: Sequence[str | Path]) -> list[Path]:

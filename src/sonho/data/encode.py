@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from sonho.config import DataConfig
+from sonho.data.batch import NO_TARGET
+from sonho.data.labels import LabelKind
 from sonho.data.parts import MemoryStore, Part, TokenStore, part_digest
 from sonho.data.shards import ShardStore, ShardWriter, map_offsets
+from sonho.errors import UsageError
 from sonho.text.tokenizer import Tokenizer
 
 DEFAULT_MAX_LENGTH = 1000
@@ -20,7 +23,9 @@ _BLOCK_CHARS = 1 << 20
 class PartWriter:
     """Collects the ids of one split, and counts what they stand for."""
 
-    def __init__(self, tokenizer: Tokenizer, name: str, *, records: bool, folder: Path | None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, name: str, *, records: bool, folder: Path | None, labelled: LabelKind | None = None
+    ) -> None:
         self.tokenizer = tokenizer
         self.num_cut = 0
         self.unknown: dict[str, None] = {}
@@ -31,15 +36,20 @@ class PartWriter:
         if records:
             self._offsets = _Arrays(np.dtype(np.int64), folder, f"{name}-offsets", one_file=True)
             self._offsets.append(np.zeros(1, np.int64))
+        self.labelled, self._labels = labelled, None
+        if labelled:
+            self._labels = _Arrays(np.dtype(np.int64), folder, f"{name}-{labelled}", one_file=True)
 
-    def append(self, tokens: np.ndarray, lengths: np.ndarray | None = None) -> None:
-        """Add ids (L,), and for records the length of each, its <eos> included."""
+    def append(self, tokens: np.ndarray, lengths: np.ndarray | None = None, labels: np.ndarray | None = None) -> None:
+        """Add ids (L,), and for records the length of each, its <eos> included, and the labels if there are any."""
         for start in range(0, len(tokens), _BLOCK_CHARS):
             block = tokens[start : start + _BLOCK_CHARS]
             self._seen += np.bincount(block, minlength=len(self._seen))
         self._tokens.append(tokens)
         if self._offsets is not None and lengths is not None:
             self._offsets.append(self._end + np.cumsum(lengths, dtype=np.int64))
+        if self._labels is not None and labels is not None:
+            self._labels.append(labels.astype(np.int64))
         self._end += len(tokens)
 
     def note_unknown(self, text: str) -> None:
@@ -50,6 +60,7 @@ class PartWriter:
     def finish(self) -> Part:
         tokens = self._tokens.finish()
         offsets = None if self._offsets is None else self._offsets.finish()
+        labels = None if self._labels is None else self._labels.finish()
         unk_id = self.tokenizer.unk_id
         return Part(
             tokens=tokens,
@@ -59,7 +70,12 @@ class PartWriter:
             num_unknown=0 if unk_id is None else int(self._seen[unk_id]),
             unknown=tuple(self.unknown)[:MOST_UNKNOWN_SHOWN],
             num_cut=self.num_cut,
-            digest=part_digest(tokens.digest, None if offsets is None else offsets.digest),
+            digest=part_digest(
+                tokens.digest,
+                None if offsets is None else offsets.digest,
+                None if labels is None else labels.digest,
+            ),
+            **({} if labels is None else {str(self.labelled): _as_array(labels)}),
         )
 
     def __enter__(self) -> PartWriter:
@@ -67,9 +83,9 @@ class PartWriter:
 
     def __exit__(self, *_: object) -> None:
         """After an error nothing half-written stays behind."""
-        self._tokens.abandon()
-        if self._offsets is not None:
-            self._offsets.abandon()
+        for arrays in (self._tokens, self._offsets, self._labels):
+            if arrays is not None:
+                arrays.abandon()
 
 
 def write_stream(chunks: Iterable[str], writer: PartWriter, *, watch: bool) -> None:
@@ -84,22 +100,39 @@ def write_stream(chunks: Iterable[str], writer: PartWriter, *, watch: bool) -> N
         writer.append(tokens)
 
 
-def write_records(records: list[str], writer: PartWriter, config: DataConfig, *, watch: bool) -> None:
-    """Encode a block of records, to which the tokenizer's steps have been applied.
+def write_records(
+    records: list[str], writer: PartWriter, config: DataConfig, *, watch: bool, labels: np.ndarray | None = None
+) -> None:
+    """Encode a block of records, to which the tokenizer's steps have been applied, with their labels if any.
 
-    Each ends with <eos>; long ones are cut as the settings say, which count without <eos>.
+    Each ends with <eos>; long ones are cut as the settings say, which count without <eos>. Labels are one a
+    record (R,), or of tags one a character of all records.
     """
     if not records:
         return
     if watch:
         writer.note_unknown("".join(records))
+    if writer.labelled == "tags":
+        records = [with_known_symbols(record, writer.tokenizer) for record in records]
     tokens, lengths = encode_block(records, writer.tokenizer)
+    if config.num_chars and labels is not None:
+        raise UsageError("data.num_chars cuts records into pieces that have no labels; use data.max_length")
     if config.num_chars:
         lengths = _in_pieces(lengths, config.num_chars)
     longest = config.max_length or max(DEFAULT_MAX_LENGTH, config.num_chars)
     writer.num_cut += int((lengths > longest).sum())
+    if writer.labelled == "tags" and labels is not None:
+        tags, kept = _cut(labels, lengths, longest)
+        labels = _with_ends(tags, kept, NO_TARGET)
     tokens, lengths = _cut(tokens, lengths, longest)
-    writer.append(_with_ends(tokens, lengths, writer.tokenizer.eos_id), lengths + 1)
+    writer.append(_with_ends(tokens, lengths, writer.tokenizer.eos_id), lengths + 1, labels)
+
+
+def with_known_symbols(text: str, tokenizer: Tokenizer) -> str:
+    """The text with the commonest symbol in place of each that the tokenizer lacks, so that no place is lost."""
+    unknown = tokenizer.unknown_in(text)
+    common = tokenizer.decode([1])
+    return text.translate(dict.fromkeys(map(ord, unknown), common)) if unknown else text
 
 
 def encode_block(records: list[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +202,7 @@ class _Arrays:
 
 
 def _as_array(offsets: TokenStore) -> np.ndarray:
-    if isinstance(offsets, ShardStore):
+    if isinstance(offsets, ShardStore) and len(offsets):  # an empty file cannot be mapped
         return map_offsets(offsets.folder / offsets.shards[0].name, len(offsets))
     return offsets.read(0, len(offsets))
 

@@ -18,15 +18,19 @@ def stream_notes(parts: dict[str, Part], sizes: dict[str, int]) -> list[str]:
     return [f"{sum(chars.values()):,} characters: {_sizes(chars)}; {held_out}"]
 
 
-def record_notes(parts: dict[str, Part], hashes: array[int], seed: int) -> list[str]:
-    """How many records each split has, and how many are repeated; `hashes` has one number a record."""
+def record_notes(parts: dict[str, Part], hashes: array[int], seed: int, *, near: bool = False) -> list[str]:
+    """How many records each split has, and how many are repeated; `hashes` has one number a record.
+
+    `near`: records that differ only in case, spaces and punctuation have one number.
+    """
     records = {name: part.num_records for name, part in parts.items()}
     chars = sum(part.num_chars for part in parts.values())
     held_out = f"chosen by their text and seed {seed}" if len(parts) > 1 else "nothing is held out"
     notes = [f"{sum(records.values()):,} records of {chars:,} characters: {_sizes(records)}; {held_out}"]
     repeated = len(hashes) - len(np.unique(np.frombuffer(hashes, np.uint64)))
     if repeated:
-        notes.append(f"{repeated:,} records are exact duplicates of others and share their side of the split")
+        kind = "near" if near else "exact"
+        notes.append(f"{repeated:,} records are {kind} duplicates of others and share their side of the split")
     return notes
 
 

@@ -10,16 +10,18 @@ from typing import Any
 from sonho.config import DataConfig
 from sonho.data.characters import mend, read_lines
 from sonho.data.files import display_name
-from sonho.data.tables import default_column, find_column
+from sonho.data.tables import default_label_column, find_column, named_columns
 from sonho.errors import DataError
 
 
-def read_jsonl(path: Path, config: DataConfig) -> Iterator[list[str]]:
+def read_jsonl(path: Path, config: DataConfig, *, labelled: bool = False) -> Iterator[list[str]]:
     """The chosen fields of the object on each line; `a.b` is the field b of the object in the field a.
+
+    `labelled` puts the label behind them.
 
     null counts as empty text. Raises DataError for a bad line or a missing field.
     """
-    fields = config.columns or [config.field]
+    texts, label = config.columns or [config.field], config.label_column
     for number, line in enumerate(read_lines(path, config), start=1):
         if line.isspace():
             continue
@@ -30,11 +32,14 @@ def read_jsonl(path: Path, config: DataConfig) -> Iterator[list[str]]:
             raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: JSON that cannot be read: {error}") from None
+        if labelled and not label:
+            label = default_label_column(list(value) if isinstance(value, dict) else [], where)
+        fields = [*texts, label] if labelled else texts
         yield [mend(_as_text(_lookup(value, field, where), field, where), config, where) for field in fields]
 
 
-def read_parquet(path: Path, config: DataConfig) -> Iterator[list[str]]:
-    """The chosen columns of each row, a few thousand rows in memory at a time."""
+def read_parquet(path: Path, config: DataConfig, *, labelled: bool = False) -> Iterator[list[str]]:
+    """The chosen columns of each row, a few thousand rows in memory at a time; `labelled` adds the label's."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -44,7 +49,7 @@ def read_parquet(path: Path, config: DataConfig) -> Iterator[list[str]]:
     try:
         with parquet.ParquetFile(path, pre_buffer=False) as file:
             known = file.schema_arrow.names
-            named = config.columns or [default_column(known, where)]
+            named = named_columns(config, known, where, labelled)
             for name in named:
                 find_column(name, known, where)
             row = 0

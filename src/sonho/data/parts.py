@@ -67,7 +67,9 @@ class Part:
     num_unknown: int = 0  # <unk> tokens among them
     unknown: tuple[str, ...] = ()  # the first distinct symbols that the tokenizer left out
     num_cut: int = 0  # records that were cut short
-    digest: str = ""  # SHA-256 of the tokens and the offsets
+    digest: str = ""  # SHA-256 of the tokens, the offsets and the labels
+    labels: np.ndarray | None = None  # labelled records: (R,) int64 into the corpus's label_names
+    tags: np.ndarray | None = None  # labelled tokens: (L,) int64 likewise, -100 where there is none
 
     @property
     def num_tokens(self) -> int:
@@ -83,9 +85,9 @@ class Part:
         return self.num_tokens if self.offsets is not None else max(self.num_tokens - 1, 0)
 
 
-def part_digest(tokens: str, offsets: str | None) -> str:
-    """The digest of a split from those of its ids and, for records, its offsets."""
-    return hashlib.sha256(f"{tokens} {offsets or ''}".encode()).hexdigest()
+def part_digest(tokens: str, offsets: str | None, labels: str | None = None) -> str:
+    """The digest of a split from those of its ids and, for records, its offsets and its labels."""
+    return hashlib.sha256(f"{tokens} {offsets or ''}{f' {labels}' if labels else ''}".encode()).hexdigest()
 
 
 def _digest(tokens: np.ndarray, piece_bytes: int) -> str:

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
+import numpy as np
+
 from sonho.config import DataConfig
 from sonho.data.encode import PartWriter, write_records, write_stream
 from sonho.data.files import display_name
+from sonho.data.labels import LabelKind, label_ids, label_kind
 from sonho.data.notes import record_notes, stream_notes
 from sonho.data.parts import Part
-from sonho.data.sources import iter_record_blocks, iter_text, lines_of
+from sonho.data.sources import iter_labelled_blocks, iter_record_blocks, iter_text, lines_of
 from sonho.data.splits import SPLITS, RecordSplit, Shares, TextCutter, data_kind, split_records, stream_sizes
 from sonho.errors import DataError
 from sonho.text.fitting import fit_tokenizer
 from sonho.text.steps import Steps
+from sonho.text.strip import strip_block
 from sonho.text.tokenizer import Tokenizer
 
 MOST_HASHES = 4_000_000  # records among which duplicates are counted: 32 MB
@@ -34,6 +38,7 @@ class Job:
     tokenizer: Tokenizer | None = None  # None: fitted on the text
     folder: Path | None = None
     text: str | None = None  # read in place of files
+    label_names: tuple[str, ...] = ()  # of labelled records: the labels that there are; empty: those found
 
     def chunks(self) -> Iterator[str]:
         """One long text, in pieces."""
@@ -44,8 +49,27 @@ class Job:
 
         The steps come before the split: two titles that differ only in case are one, lower-cased.
         """
-        blocks = iter([lines_of(self.text)]) if self.text is not None else iter_record_blocks(self.files, self.config)
-        return (apply_steps(steps, block) for block in blocks)
+        return (texts for texts, _ in self.labelled_blocks(steps))
+
+    def labelled_blocks(self, steps: Steps) -> Iterator[tuple[list[str], list[str]]]:
+        """The same with the label of each, or the tags of all their characters; without either, an empty list."""
+        if self.labelled == "tags":
+            blocks = (apply_steps(steps, block) for block in self._plain_blocks())
+            return (strip_block(block, self.config.strip) for block in blocks)
+        if self.labelled:
+            pairs = iter_labelled_blocks(self.files, self.config)
+        else:
+            pairs = ((block, []) for block in self._plain_blocks())
+        return ((apply_steps(steps, texts), labels) for texts, labels in pairs)
+
+    def _plain_blocks(self) -> Iterator[list[str]]:
+        return iter([lines_of(self.text)]) if self.text is not None else iter_record_blocks(self.files, self.config)
+
+    @property
+    def labelled(self) -> LabelKind | None:
+        """What comes with labels, if anything. The records of a text at hand have none."""
+        kind = label_kind(self.config)
+        return None if kind == "labels" and self.text is not None else kind
 
 
 def apply_steps(steps: Steps, records: list[str]) -> list[str]:
@@ -81,25 +105,29 @@ def read_stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], l
 
 
 def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
-    """Tokenise independent items; a seeded choice of them is held out."""
+    """Tokenise independent items; a seeded choice of them is held out. The job of labelled ones has their names."""
     steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
-    split = split_records(job.record_blocks(steps), shares, job.seed)
+    split = split_records(job.record_blocks(steps), shares, job.seed, folded=job.labelled is not None)
     tokenizer = job.tokenizer or _fit_to_records(job, steps, split)
-    hashes = array("Q")
+    hashes, labelled = array("Q"), job.labelled
     with ExitStack() as stack:
-        writers = {name: PartWriter(tokenizer, name, records=True, folder=job.folder) for name in SPLITS}
-        for writer in writers.values():
-            stack.enter_context(writer)
-        for block in job.record_blocks(steps):
+        writers = {
+            name: stack.enter_context(PartWriter(tokenizer, name, records=True, folder=job.folder, labelled=labelled))
+            for name in SPLITS
+        }
+        for block, labels in job.labelled_blocks(steps):
             values = split.hash(block)
+            ids = label_ids(labels, job.label_names) if labelled else None
             for name, mask in split.sides(values).items():
                 watch = job.tokenizer is not None or name == "test"
-                write_records(list(compress(block, mask.tolist())), writers[name], job.config, watch=watch)
+                chosen = mask if labelled != "tags" else np.repeat(mask, [len(text) for text in block])
+                own = None if ids is None else ids[chosen]
+                write_records(list(compress(block, mask.tolist())), writers[name], job.config, watch=watch, labels=own)
             if len(hashes) < MOST_HASHES:
                 hashes.frombytes(values.tobytes())
         parts = {name: writer.finish() for name, writer in writers.items()}
     parts = {name: part for name, part in parts.items() if part.num_records or name == "train"}
-    return tokenizer, parts, record_notes(parts, hashes, job.seed)
+    return tokenizer, parts, record_notes(parts, hashes, job.seed, near=labelled is not None)
 
 
 def _fit_to_records(job: Job, steps: Steps, split: RecordSplit) -> Tokenizer:

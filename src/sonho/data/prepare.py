@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from sonho.config import DataConfig, DataKind
 from sonho.data.files import expand
+from sonho.data.labels import LabelKind
 from sonho.data.parts import Part, part_digest
 from sonho.data.passes import Job
 from sonho.data.shards import Shard, ShardStore, map_offsets, shards_digest, sync_folder
@@ -25,7 +26,7 @@ from sonho.text.tokenizer import Tokenizer
 
 MANIFEST = "manifest.json"
 _FORMAT = "sonho prepared data, version 1"
-_OURS = re.compile(r"(train|validation|test)(-offsets)?(-\d{5}\.bin|\.tmp)")
+_OURS = re.compile(r"(train|validation|test)(-offsets|-labels|-tags)?(-\d{5}\.bin|\.tmp)")
 # Settings that only shape batches: changing them leaves the shards as they are.
 _FREE = ("kind", "objective", "batch_size", "bptt", "window", "stride", "prepare_megabytes")
 
@@ -67,7 +68,8 @@ def load_prepared(folder: str | Path, *, verify: bool = False) -> Corpus:
         tokenizer = tokenizer_from_json(manifest["tokenizer"])
         facts = {name: manifest["parts"][name] for name in SPLITS if name in manifest["parts"]}
         parts = {name: _part(folder, name, fact, tokenizer, kind == "records") for name, fact in facts.items()}
-        if manifest["digest"] != corpus_digest(tokenizer, kind, parts):
+        label_names = tuple(str(name) for name in manifest.get("label_names", []))
+        if manifest["digest"] != corpus_digest(tokenizer, kind, parts, label_names):
             raise ValueError("its digest does not fit its content")
         notes = [str(note) for note in manifest["notes"]]
         train = parts["train"]
@@ -78,7 +80,8 @@ def load_prepared(folder: str | Path, *, verify: bool = False) -> Corpus:
     if verify:
         for name, part in parts.items():
             _verify(folder, name, part)
-    return Corpus(kind, tokenizer, train, parts.get("validation"), parts.get("test"), manifest["digest"], notes)
+    held_out = parts.get("validation"), parts.get("test")
+    return Corpus(kind, tokenizer, train, *held_out, manifest["digest"], notes, label_names)
 
 
 def differing_settings(folder: str | Path, config: DataConfig) -> dict[str, Any]:
@@ -115,10 +118,16 @@ def _part(folder: Path, name: str, facts: dict[str, Any], tokenizer: Tokenizer, 
     if records:
         _check_size(_offsets_path(folder, name), (facts["records"] + 1) * 8)
         offsets = map_offsets(_offsets_path(folder, name), facts["records"] + 1)
+    labels: dict[str, Any] = {}
+    if kind := facts.get("labelled"):
+        count = {"labels": facts["records"], "tags": facts["tokens"]}[kind]
+        _check_size(_labels_path(folder, name, kind), count * 8)
+        labels[kind] = map_offsets(_labels_path(folder, name, kind), count)
     counts = {key: facts[key] for key in ("num_chars", "num_bytes", "num_unknown", "num_cut")}
     if not all(type(count) is int and count >= 0 for count in counts.values()):
         raise ValueError(f"the counts of {name}")
-    return Part(ShardStore(folder, shards, tokenizer.dtype), offsets, digest=str(facts["digest"]), **counts)
+    store = ShardStore(folder, shards, tokenizer.dtype)
+    return Part(store, offsets, digest=str(facts["digest"]), **labels, **counts)
 
 
 def _facts(part: Part) -> dict[str, Any]:
@@ -131,6 +140,7 @@ def _facts(part: Part) -> dict[str, Any]:
         "num_unknown": part.num_unknown,
         "num_cut": part.num_cut,
         "digest": part.digest,
+        "labelled": _labelled(part),
         "shards": [[shard.count, shard.sha256] for shard in part.tokens.shards],
     }
 
@@ -140,9 +150,22 @@ def _verify(folder: Path, name: str, part: Part) -> None:
     for shard in part.tokens.shards:
         if _file_sha256(folder / shard.name) != shard.sha256:
             raise DataError(f"{folder / shard.name} has been altered; prepare the data again")
-    offsets = _file_sha256(_offsets_path(folder, name)) if part.offsets is not None else None
-    if part.digest != part_digest(part.tokens.digest, offsets and shards_digest([Shard("", 0, offsets)])):
-        raise DataError(f"{_offsets_path(folder, name)} has been altered; prepare the data again")
+    offsets = None if part.offsets is None else _one_file_digest(_offsets_path(folder, name))
+    kind = _labelled(part)
+    labels = None if kind is None else _one_file_digest(_labels_path(folder, name, kind))
+    if part.digest != part_digest(part.tokens.digest, offsets, labels):
+        altered = f"{_offsets_path(folder, name)}{f' or its {kind}' if kind else ''}"
+        raise DataError(f"{altered} has been altered; prepare the data again")
+
+
+def _labelled(part: Part) -> LabelKind | None:
+    if part.tags is not None:
+        return "tags"
+    return None if part.labels is None else "labels"
+
+
+def _one_file_digest(path: Path) -> str:
+    return shards_digest([Shard("", 0, _file_sha256(path))])
 
 
 def _file_sha256(path: Path) -> str:
@@ -161,6 +184,10 @@ def _check_size(path: Path, size: int) -> None:
 
 def _offsets_path(folder: Path, name: str) -> Path:
     return folder / f"{name}-offsets-00000.bin"
+
+
+def _labels_path(folder: Path, name: str, kind: LabelKind) -> Path:
+    return folder / f"{name}-{kind}-00000.bin"
 
 
 def _fingerprint(files: Sequence[Path], config: DataConfig, seed: int, tokenizer: Tokenizer | None) -> str:
@@ -193,6 +220,7 @@ def _write_manifest(folder: Path, corpus: Corpus, config: DataConfig, fingerprin
         "fingerprint": fingerprint,
         "settings": dataclasses.asdict(config),
         "notes": corpus.notes,
+        "label_names": list(corpus.label_names),
         "parts": {name: _facts(part) for name, part in parts.items() if part is not None},
         "tokenizer_sha256": tokenizer_sha256(corpus.tokenizer),
         "tokenizer": corpus.tokenizer.to_json(),

@@ -17,7 +17,7 @@ class RecordBatches:
     """Each epoch shuffles all records, sorts blocks of 64 batches by length and shuffles the batches of a block.
 
     A record reads <eos>, then its tokens; it predicts its tokens, then <eos>. The first input has no
-    meaning of its own: it is what the state before any text looks at.
+    meaning of its own: it is what the state before any text looks at. Where tokens have tags, those are the targets.
     """
 
     carries_state = False
@@ -27,6 +27,7 @@ class RecordBatches:
             raise ValueError("records are wanted, but the part is one text")
         self.part, self.seed, self.eos_id, self.pad_id = part, seed, eos_id, pad_id
         self._offsets = store_of(part.offsets)
+        self._tags = None if part.tags is None else store_of(part.tags)
         self.num_records = part.num_records
         self.batch_size = max(1, min(batch_size, self.num_records))
         self.tokens_per_epoch = part.num_tokens
@@ -55,7 +56,7 @@ class RecordBatches:
         real = padded = 0
         block_size = self.batch_size * BATCHES_IN_BLOCK
         for block in range(-(-min(self.num_records, MOST_MEASURED) // block_size)):
-            lengths = np.diff(self._sorted_block(0, block))[:, 0]
+            lengths = np.diff(self._sorted_block(0, block)[:, :2])[:, 0]
             for start in range(0, len(lengths), self.batch_size):
                 piece = lengths[start : start + self.batch_size]
                 real += int(piece.sum())
@@ -63,12 +64,12 @@ class RecordBatches:
         return real / padded if padded else 1.0
 
     def _sorted_block(self, epoch: int, block: int) -> np.ndarray:
-        """Where the records of a block begin and end, the shortest first; (up to 64 * N, 2)."""
+        """Where the records of a block begin and end, and their numbers, the shortest first; (up to 64 * N, 3)."""
         if self._block is None or self._block[0] != (epoch, block):
             first = block * BATCHES_IN_BLOCK * self.batch_size
             places = np.arange(first, min(first + BATCHES_IN_BLOCK * self.batch_size, self.num_records))
             records = permuted(places, self.num_records, derive_key("records", self.seed, epoch))
-            spans = self._offsets.gather(records, 2)
+            spans = np.column_stack([self._offsets.gather(records, 2), records])
             spans = spans[np.argsort(spans[:, 1] - spans[:, 0], kind="stable")]
             self._block = (epoch, block), spans
         return self._block[1]
@@ -80,10 +81,17 @@ class RecordBatches:
         inputs = np.full(tokens.shape, self.pad_id, np.int64)
         inputs[:, 0] = self.eos_id
         np.copyto(inputs[:, 1:], tokens[:, :-1], where=inside[:, 1:])
+        targets = np.where(inside, tokens, NO_TARGET)
+        if self._tags is not None:
+            # The input begins with <eos>, so that a tag stands where its token is read, one place later.
+            tags = self._tags.gather(spans[:, 0], tokens.shape[1])  # (N, T)
+            targets[:, 0] = NO_TARGET
+            targets[:, 1:] = np.where(inside[:, 1:], tags[:, :-1], NO_TARGET)
         return Batch(
             inputs=inputs,
-            targets=np.where(inside, tokens, NO_TARGET),
+            targets=targets,
             lengths=lengths,
             fresh=True,
-            num_tokens=int(lengths.sum()),
+            num_tokens=int((targets >= 0).sum()),
+            labels=None if self.part.labels is None else self.part.labels[spans[:, 2]],
         )

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from sonho.config import DataConfig
 from sonho.data.characters import blank, read_characters, read_line_blocks
-from sonho.data.files import expand, format_suffix
+from sonho.data.files import display_name, expand, format_suffix
 from sonho.data.objects import read_jsonl, read_parquet
 from sonho.data.tables import read_table
+from sonho.errors import DataError, UsageError
 
-__all__ = ["expand", "iter_records", "iter_text"]
+__all__ = ["expand", "iter_labelled_blocks", "iter_records", "iter_text"]
 
 CHUNK_CHARS = 1 << 20
 ROWS_AT_ONCE = 4096
@@ -55,6 +56,40 @@ def iter_record_blocks(paths: Sequence[str | Path], config: DataConfig) -> Itera
                 yield [config.join.join(cells) for cells in block if not blank(cells)]
 
 
+def iter_labelled_blocks(paths: Sequence[str | Path], config: DataConfig) -> Iterator[tuple[list[str], list[str]]]:
+    """The items as in `iter_record_blocks`, and beside them the label of each.
+
+    The label stands in a column of a table; of a plain text it is the file's name without its suffixes.
+    Raises DataError for an item without a label.
+    """
+    names = label_names(config)
+    for file in expand(paths):
+        rows = _rows_of(file, config, labelled=True)
+        if rows is None:
+            label = file.name.split(".")[0]
+            for lines in read_line_blocks(file, config):
+                texts = [line.rstrip("\r\n") for line in lines if not line.isspace()]
+                yield texts, [names.get(label, label)] * len(texts)
+            continue
+        while block := list(islice(rows, ROWS_AT_ONCE)):
+            cells = [row for row in block if not blank(row[:-1])]
+            texts = [config.join.join(row[:-1]) for row in cells]
+            labels = [row[-1].strip() for row in cells]
+            if "" in labels:
+                shown = texts[labels.index("")][:40]
+                raise DataError(f"{display_name(file)}: the row of {shown!r} has no label; give it one or take it out")
+            yield texts, [names.get(label, label) for label in labels]
+
+
+def label_names(config: DataConfig) -> dict[str, str]:
+    """What labels are called instead. Raises UsageError for an item that is not OLD=NEW."""
+    pairs = [item.partition("=") for item in config.label_names]
+    for item, (old, equals, new) in zip(config.label_names, pairs, strict=True):
+        if not (old.strip() and equals and new.strip()):
+            raise UsageError(f"data.label_names holds {item!r}; write each as OLD=NEW, such as 1=World")
+    return {old.strip(): new.strip() for old, _, new in pairs}
+
+
 def lines_of(text: str) -> list[str]:
     """The items of a text at hand, by the same rules as the lines of a file."""
     return [line.rstrip("\r\n") for line in io.StringIO(text, newline="") if not line.isspace()]
@@ -78,11 +113,11 @@ def _text_of(file: Path, config: DataConfig) -> Iterator[str]:
         yield "".join(lines)
 
 
-def _rows_of(file: Path, config: DataConfig) -> Iterator[list[str]] | None:
+def _rows_of(file: Path, config: DataConfig, *, labelled: bool = False) -> Iterator[list[str]] | None:
     """The rows of a table; None for a plain text."""
     suffix = format_suffix(file)
     if suffix in (".csv", ".tsv", ".tab"):
-        return read_table(file, config, "," if suffix == ".csv" else "\t")
+        return read_table(file, config, "," if suffix == ".csv" else "\t", labelled=labelled)
     if suffix in (".jsonl", ".ndjson"):
-        return read_jsonl(file, config)
-    return read_parquet(file, config) if suffix == ".parquet" else None
+        return read_jsonl(file, config, labelled=labelled)
+    return read_parquet(file, config, labelled=labelled) if suffix == ".parquet" else None

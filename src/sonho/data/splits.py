@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from sonho.errors import UsageError
 SPLITS = ("train", "validation", "test")
 EXACT_UP_TO = 10_000  # distinct records; with more, chance alone comes close to the share that was asked for
 _ALL = 1 << 64
+_NOT_LETTERS = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,20 @@ class TextCutter:
 class RecordSplit:
     """Sends each record to a side by a hash of the seed and its text.
 
-    Exact duplicates therefore share a side, and neither the order nor the file of a record matters.
+    Exact duplicates therefore share a side, and neither the order nor the file of a record matters. With `folded`,
+    texts that differ only in case, spaces and punctuation share one too: the same news comes from several agencies.
     """
 
     seed: int
     test_below: int  # hashes under this bound are the test's
     validation_below: int  # the next ones, under this bound, are for validation
+    folded: bool = False
 
     def hash(self, records: Sequence[str]) -> np.ndarray:
         """A number for each record, shape (R,) uint64."""
         key, hash_bytes = self.seed.to_bytes(8, "little"), hashlib.blake2b
+        if self.folded:
+            records = [_NOT_LETTERS.sub("", record.lower()) or record for record in records]
         encoded = [record.encode("utf-8", "surrogatepass") for record in records]
         digests = [hash_bytes(data, digest_size=8, key=key).digest() for data in encoded]
         return np.frombuffer(b"".join(digests), "<u8")
@@ -112,13 +118,13 @@ class RecordSplit:
         return {"train": ~is_held_out, "validation": is_held_out & ~is_test, "test": is_test}
 
 
-def split_records(blocks: Iterable[Sequence[str]], shares: Shares, seed: int) -> RecordSplit:
+def split_records(blocks: Iterable[Sequence[str]], shares: Shares, seed: int, *, folded: bool = False) -> RecordSplit:
     """Choose the bounds; reads no more records than it needs.
 
     Up to 10,000 distinct records get the shares to the nearest record, and at least one to validate
     on where there are two; beyond, the bounds are the shares of all possible hashes.
     """
-    split = RecordSplit(seed, round(shares.test * _ALL), round((shares.test + shares.validation) * _ALL))
+    split = RecordSplit(seed, round(shares.test * _ALL), round((shares.test + shares.validation) * _ALL), folded)
     if not split.validation_below:
         return split
     distinct: set[int] = set()
@@ -130,7 +136,7 @@ def split_records(blocks: Iterable[Sequence[str]], shares: Shares, seed: int) ->
     validation = min(max(round(shares.validation * len(values)), 1), most) if shares.validation else 0
     test = min(max(round(shares.test * len(values)), 1), most - validation) if shares.test else 0
     bounds = [*values, _ALL]
-    return RecordSplit(seed, bounds[max(test, 0)], bounds[max(test + validation, 0)])
+    return RecordSplit(seed, bounds[max(test, 0)], bounds[max(test + validation, 0)], folded)
 
 
 def _below(hashes: np.ndarray, bound: int) -> np.ndarray:

@@ -16,12 +16,14 @@ from sonho.errors import DataError
 
 # Read when no column is named: the first of these that the table has.
 USUAL_COLUMNS = ("text", "title", "sentence", "content", "name", "headline", "caption", "lyrics", "message", "smiles")
+# The same for labels.
+USUAL_LABELS = ("label", "class", "category", "topic", "language", "sentiment", "intent")
 
 _END = "\ue000 end of the table \ue001"
 
 
-def read_table(path: Path, config: DataConfig, delimiter: str) -> Iterator[list[str]]:
-    """The chosen cells of each row, in the order of `config.columns`.
+def read_table(path: Path, config: DataConfig, delimiter: str, *, labelled: bool = False) -> Iterator[list[str]]:
+    """The chosen cells of each row, in the order of `config.columns`; `labelled` puts the label behind them.
 
     The first row is the header, unless the columns are given as numbers, counted from 1.
     Raises DataError for an unknown column, a row that is too short, or a quote that never closes.
@@ -31,7 +33,7 @@ def read_table(path: Path, config: DataConfig, delimiter: str) -> Iterator[list[
     if first is None:
         return
     where = display_name(path)
-    named = config.columns or [default_column(first, where, ", or its number (2) if the first row is no header")]
+    named = named_columns(config, first, where, labelled, ", or its number (2) if the first row is no header")
     wanted, has_header = find_columns(named, first, where)
     if not has_header:
         rows = chain([(line, first)], rows)
@@ -73,6 +75,25 @@ def find_column(name: str, known: Sequence[str], where: str, setting: str = "col
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise DataError(f"{where} has no {setting} {name!r}{hint}; it has: {_listed(known)}")
+
+
+def named_columns(
+    config: DataConfig, known: Sequence[str], where: str, labelled: bool, advice: str = ""
+) -> Sequence[str]:
+    """The columns that are read: those of the text, and behind them, where it is wanted, that of the label."""
+    if not labelled:
+        return config.columns or [default_column(known, where, advice)]
+    label = config.label_column or default_label_column(known, where)
+    texts = config.columns or [default_column([name for name in known if name != label], where, advice)]
+    return [*texts, label]
+
+
+def default_label_column(known: Sequence[str], where: str) -> str:
+    """The column of the label when none is named. Raises DataError where no column is called so."""
+    found = next((name for name in known if name.strip().lower() in USUAL_LABELS), None)
+    if found is None:
+        raise DataError(f"{where} needs a column of labels; name it with data.label_column; it has: {_listed(known)}")
+    return found
 
 
 def default_column(known: Sequence[str], where: str, advice: str = "") -> str:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sonho.config import DataKind
 from sonho.data.encode import PartWriter, write_records, write_stream
 from sonho.data.files import display_name
+from sonho.data.labels import find_label_names, label_ids, label_note
 from sonho.data.notes import part_notes
 from sonho.data.parts import Part
 from sonho.data.passes import Job, read_records, read_stream
 from sonho.data.splits import data_kind, read_shares
-from sonho.errors import DataError
+from sonho.errors import DataError, UsageError
+from sonho.text.steps import Steps
 from sonho.text.tokenizer import Tokenizer
 
 LEAST_TOKENS = 20
@@ -31,6 +37,7 @@ class Corpus:
     test: Part | None
     digest: str  # SHA-256 of the tokenizer, all tokens and the split: what resuming must find unchanged
     notes: list[str] = field(default_factory=list)  # sentences to print
+    label_names: tuple[str, ...] = ()  # of labelled records, by number
 
 
 def tokenise(job: Job) -> Corpus:
@@ -39,15 +46,24 @@ def tokenise(job: Job) -> Corpus:
     Raises DataError where there is too little to learn from.
     """
     kind, shares = data_kind(job.config), read_shares(job.config)
+    if job.labelled:
+        if kind != "records":
+            raise UsageError(f"labels belong to records, but data.kind is {kind}; leave it out or take --kind records")
+        job = replace(job, label_names=job.label_names or _names_of(job))
     tokenizer, parts, notes = (read_records if kind == "records" else read_stream)(job, shares)
     total = sum(part.num_tokens for part in parts.values())
     if total < LEAST_TOKENS or not parts["train"].num_predicted:
         raise DataError(f"the text has only {total} tokens; at least {LEAST_TOKENS} are needed to learn from")
     if shares.test_file:
-        test_job = Job([shares.test_file], job.config, tokenizer=tokenizer, folder=job.folder)
+        test_job = replace(job, files=[shares.test_file], tokenizer=tokenizer, text=None)
         parts["test"] = encode_whole(test_job, "test")
     notes.append(vocabulary_note(tokenizer))
     notes += [note for name, part in parts.items() for note in part_notes(name, part, job.config)]
+    if (labels := parts["train"].labels) is None:
+        labels = parts["train"].tags
+    if labels is not None:
+        counts = np.bincount(labels[labels >= 0], minlength=len(job.label_names))
+        notes.append(label_note(job.label_names, counts))
     # One token of text predicts nothing, so it cannot judge.
     usable = {name: part for name, part in parts.items() if part.num_predicted}
     return Corpus(
@@ -56,19 +72,28 @@ def tokenise(job: Job) -> Corpus:
         train=parts["train"],
         validation=usable.get("validation"),
         test=usable.get("test"),
-        digest=corpus_digest(tokenizer, kind, usable),
+        digest=corpus_digest(tokenizer, kind, usable, job.label_names),
         notes=notes,
+        label_names=job.label_names,
     )
+
+
+def _names_of(job: Job) -> tuple[str, ...]:
+    """Every label in the files; one that only the test has is told by `label_ids`."""
+    steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
+    return find_label_names(labels for _, labels in job.labelled_blocks(steps))
 
 
 def encode_whole(job: Job, name: str = "text") -> Part:
     """Files that are not split, by the same rules and to the same tokens as the splits."""
     assert job.tokenizer is not None
     records = data_kind(job.config) == "records"
-    with PartWriter(job.tokenizer, name, records=records, folder=job.folder) as writer:
+    labelled = job.labelled if records and job.label_names else None
+    with PartWriter(job.tokenizer, name, records=records, folder=job.folder, labelled=labelled) as writer:
         if records:
-            for block in job.record_blocks(job.tokenizer.steps):
-                write_records(block, writer, job.config, watch=True)
+            for block, labels in job.labelled_blocks(job.tokenizer.steps):
+                ids = label_ids(labels, job.label_names) if labelled else None
+                write_records(block, writer, job.config, watch=True, labels=ids)
         else:
             write_stream(job.chunks(), writer, watch=True)
         part = writer.finish()
@@ -91,8 +116,10 @@ def tokenizer_sha256(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(json.dumps(tokenizer.to_json(), sort_keys=True).encode()).hexdigest()
 
 
-def corpus_digest(tokenizer: Tokenizer, kind: DataKind, parts: dict[str, Part]) -> str:
+def corpus_digest(tokenizer: Tokenizer, kind: DataKind, parts: dict[str, Part], label_names: Sequence[str] = ()) -> str:
     """One number for the tokenizer, all tokens and their split; windows are a way to read a stream."""
     layout = "records" if kind == "records" else "stream"
-    facts = [layout, tokenizer_sha256(tokenizer), {name: part.digest for name, part in parts.items()}]
+    facts: list[Any] = [layout, tokenizer_sha256(tokenizer), {name: part.digest for name, part in parts.items()}]
+    if label_names:
+        facts.append(list(label_names))
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -14,13 +14,14 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
-from typing import Any, Unpack, overload
+from typing import Any, NoReturn, Unpack, overload
 
 import numpy as np
 
 from sonho.config import Weights
 from sonho.decoding.drawing import start_rows
 from sonho.decoding.generate import Generation, Piece, RowWriter, draw_rows, feed_rows
+from sonho.decoding.labels import check_generates, check_has_labels
 from sonho.decoding.prompt import encode_prompt, ids_to_feed
 from sonho.decoding.sampler import Source
 from sonho.decoding.settings import Options, Settings, SharedOptions, Temperature, check_whole, make_settings
@@ -53,6 +54,7 @@ class Model:
     """
 
     def __init__(self, model_file: ModelFile, *, weights: Weights = "float32") -> None:
+        check_generates(model_file)
         self.model_file = model_file
         self.tokenizer = model_file.tokenizer
         self.stepper = build_stepper(model_file, weights=weights)
@@ -143,6 +145,11 @@ class Model:
                     yield Piece(text, writer[0].finish_reason, source.seed, writer[0].num_tokens)
 
         return stream()
+
+    def predict(self, texts: Sequence[str]) -> NoReturn:
+        """Raises UsageError: a language model knows no labels."""
+        check_has_labels(self.model_file)
+        raise AssertionError("check_has_labels refuses every model that a Model takes")
 
     def _settings(self, options: Mapping[str, Any]) -> Settings:
         """The options over the defaults that the model file holds."""

@@ -131,15 +131,19 @@ def _build_layer(
         return ConvLayer(weight, bias, dilation)
     weight_ih, weight_hh = arrays[f"{prefix}.weight_ih"], arrays[f"{prefix}.weight_hh"]
     if not takes_ids:
-        return _recurrent_class(config)(weight_ih, weight_hh, bias, None)
+        return build_recurrent(config, weight_ih, weight_hh, bias, None)
     table = weight_ih.T + bias if vectors is None else vectors @ weight_ih.T + bias  # (V, G*H)
-    return _recurrent_class(config)(None, weight_hh, bias, table)
+    return build_recurrent(config, None, weight_hh, bias, table)
 
 
-def _recurrent_class(config: ModelConfig) -> type[RecurrentLayer]:
+def build_recurrent(
+    config: ModelConfig, weight_ih: Array | None, weight_hh: Array, bias: Array, table: Array | None
+) -> RecurrentLayer:
+    """A recurrent layer of the configured cell; see `RecurrentLayer` for the arrays."""
+    kind: type[RecurrentLayer] = LSTMLayer if config.cell == "lstm" else GRULayer
     if config.cell == "rnn":
-        return RNNLayer if config.nonlinearity == "tanh" else ReluRNNLayer
-    return LSTMLayer if config.cell == "lstm" else GRULayer
+        kind = RNNLayer if config.nonlinearity == "tanh" else ReluRNNLayer
+    return kind(weight_ih, weight_hh, bias, table)
 
 
 def norm_weights(arrays: dict[str, Array], index: int) -> Sequence[Array] | None:

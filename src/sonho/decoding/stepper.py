@@ -14,6 +14,7 @@ from typing import Protocol, get_args
 import numpy as np
 
 from sonho.config import Weights
+from sonho.decoding.labels import check_generates
 from sonho.decoding.native_stepper import NativeStepper
 from sonho.decoding.network import NetworkStepper
 from sonho.decoding.ngram_stepper import NgramStepper
@@ -53,6 +54,7 @@ def build_stepper(model_file: ModelFile, *, weights: Weights = "float32") -> Ste
 
     `weights="int8"` rounds them to 8 bits with a scale for each output: a quarter of the memory, and faster.
     """
+    check_generates(model_file)
     for name, array in model_file.arrays.items():
         if not np.isfinite(array).all():
             raise ModelFileError(f"array {name} holds NaN or infinity; the model cannot be used, train it again")

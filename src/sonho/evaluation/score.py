@@ -113,9 +113,7 @@ class Scorer:
         for at in range(0, len(fed), steps):
             logits, state = self._stepper.forward(fed[None, at : at + steps], state)
             log_probs = log_softmax(logits[0])  # (T, V)
-            for row, target in zip(log_probs, targets[at : at + steps].tolist(), strict=True):
-                yield self._token_score(position, target, row, alternatives)
-                position += 1
+            yield from self._scored(position + at, targets[at : at + steps], log_probs, alternatives)
 
     def lines(
         self, lines: Iterable[str], *, unknown: UnknownPolicy = "skip", threshold: float | None = None
@@ -173,22 +171,25 @@ class Scorer:
             bits[:, at : at + steps] = np.where(piece >= 0, -chosen / NATS_PER_BIT, 0.0)
         return bits, state
 
-    def _token_score(self, position: int, target: int, log_probs: NDArray[np.float64], alternatives: int) -> TokenScore:
-        best = np.argsort(-log_probs, kind="stable")[:alternatives].tolist()
-        possible = log_probs[np.isfinite(log_probs)]
-        return TokenScore(
-            position=position,
-            token_id=target,
-            text=self._tokenizer.token_text(target),
-            bits=float(-log_probs[target] / NATS_PER_BIT),
-            rank=1 + int((log_probs > log_probs[target]).sum()),
-            alternatives=tuple(
-                Alternative(self._tokenizer.token_text(i), i, float(np.exp(log_probs[i])))
-                for i in best
-                if np.isfinite(log_probs[i])
-            ),
-            entropy=float(-(np.exp(possible) * possible).sum() / NATS_PER_BIT),
-        )
+    def _scored(
+        self, position: int, targets: NDArray[np.int64], log_probs: NDArray[np.float64], alternatives: int
+    ) -> Iterator[TokenScore]:
+        """The scores of `targets` (T,), the first of which stands at `position`, under `log_probs` (T, V)."""
+        chosen = log_probs[np.arange(len(targets)), targets]  # (T,)
+        ranks = 1 + (log_probs > chosen[:, None]).sum(axis=1)
+        possible = np.isfinite(log_probs)
+        probabilities = np.exp(log_probs)
+        entropies = -np.multiply(probabilities, log_probs, where=possible, out=np.zeros_like(log_probs)).sum(axis=1)
+        best = np.argsort(-log_probs, axis=1, kind="stable")[:, :alternatives]
+        columns = (targets, -chosen / NATS_PER_BIT, ranks, entropies / NATS_PER_BIT)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for t, (target, bits, rank, entropy) in enumerate(rows):
+            others = tuple(
+                Alternative(self._tokenizer.token_text(i), i, float(probabilities[t, i]))
+                for i in best[t].tolist()
+                if possible[t, i]
+            )
+            yield TokenScore(position + t, target, self._tokenizer.token_text(target), bits, rank, others, entropy)
 
     def _steps(self, rows: int) -> int:
         return min(max(BLOCK_LOGITS // (rows * len(self._chars)), 1), 256)

@@ -151,6 +151,8 @@ def check_model_config(config: ModelConfig) -> None:
     """Raise UsageError for a combination of settings that cannot be built."""
     if config.cell == "ngram":
         raise UsageError("model.cell=ngram counts instead of training; it has no layers")
+    if config.task != "generate" or config.bidirectional or config.dropout_tokens:
+        raise UsageError("model.bidirectional and model.dropout_tokens need --task classify or tag")
     if config.tied and config.embedding_dim != config.hidden_size:
         raise UsageError(
             f"model.tied needs model.embedding_dim = model.hidden_size,"

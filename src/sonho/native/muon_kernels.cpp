@@ -10,9 +10,12 @@
 
 namespace {
 
-// The steps and coefficients of training/optimizers.py.
-constexpr int STEPS = 5;
-constexpr float A = 3.4445f, B = -4.7750f, C = 2.0315f;
+// The coefficients of each step, those of training/optimizers.py.
+struct Polynomial {
+    float a, b, c;
+};
+constexpr Polynomial NEWTON_SCHULZ[] = {
+    {8.0934f, -23.6204f, 17.4462f}, {3.6366f, -2.7219f, 0.5365f}, {2.6613f, -1.9772f, 0.4526f}};
 
 // A symmetric product (n, n) = rows (n, depth) times columns (depth, n). pack(j) makes the panel of columns from j on;
 // finish(row, i, j) gets the tile's columns [j, j + WIDTH) of row i and may change them.
@@ -46,7 +49,7 @@ void orthogonalize(float *x, int64_t n, int64_t m, float *scratch) {
     for (int64_t i = 0; i < n; ++i)
         for (int64_t j = 0; j < m; j += LANES) store(x + i * x_stride + j, load(x + i * x_stride + j) * scale);
 
-    for (int step = 0; step < STEPS; ++step) {
+    for (const auto [A, B, C] : NEWTON_SCHULZ) {
         multiply_symmetric(
             x, x_stride, n, m, panel, gram, stride,
             [&](int64_t j) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ def make_plan(request: CompletionRequest, model: ServedModel, handle: Handle, se
     tasks = []
     for number, ids in enumerate(prompts):
         # Without a seed every prompt has its own: with one for all, their texts would fall into step.
-        seed = secrets.randbits(63) if request.seed is None else request.seed & (2**63 - 1)
+        seed = random.getrandbits(63) if request.seed is None else request.seed & (2**63 - 1)
         tasks.append(
             Completion(
                 handle, model, number, ids, settings, bias, seed=seed, size=rows if max_tokens else 0,

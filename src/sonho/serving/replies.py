@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ class Reply:
 
     def __init__(self, model: str, *, has_usage: bool = False) -> None:
         self._head = {
-            "id": f"cmpl-{secrets.token_hex(12)}",
+            "id": f"cmpl-{random.getrandbits(96):024x}",  # `secrets` would wait for the interpreter
             "object": "text_completion",
             "created": int(time.time()),
             "model": model,

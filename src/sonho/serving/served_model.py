@@ -78,6 +78,9 @@ def named_paths(models: Sequence[str], named: Sequence[str]) -> dict[str, Path]:
     `models` are paths, named after their file or run folder; `named` are NAME=PATH.
     """
     pairs = [(_name_of(Path(path)), Path(path)) for path in models]
+    for given in models:
+        if "=" in given and not Path(given).exists():
+            raise UsageError(f"no such model: {given}; a name is given with --model {given}")
     for item in named:
         name, _, place = item.partition("=")
         if not (name and place):

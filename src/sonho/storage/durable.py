@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,8 @@ def replace_file(path: Path, content: bytes) -> None:
 
     Raises StorageError when the disk refuses.
     """
+    import tempfile  # here, because reading a model goes without it
+
     temporary = None
     try:
         # The same folder is the same file system, so the rename is atomic.

@@ -10,6 +10,10 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
     layers.i.norm.weight, layers.i.norm.bias (H) only with layer_norm
     output.weight         (V, H)      not where tied
     output.bias           (V)
+    reverse.i.*                       classify, tag: the layers that read from the end, like layers.i.*; with both
+                                      directions upper layers have D = 2H, and of output.weight H becomes 2H
+    attention.weight      (2H)        classify with pooling = attention
+                                      classify, tag: V of the output is the number of labels
     gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
 
 An n-gram model has the arrays of `evaluation/kneser_ney.py` instead. No path, date or duration is
@@ -26,7 +30,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from sonho.config import DataKind, ModelConfig, SamplingConfig, from_stored, to_dict
+from sonho.config import DataKind, ModelConfig, SamplingConfig, TaskName, from_stored, to_dict
 from sonho.errors import DataError, InputNotFoundError, ModelFileError
 from sonho.storage.container import Arrays, read_container, write_container
 from sonho.text import Tokenizer, tokenizer_from_json
@@ -50,11 +54,12 @@ class ModelFile:
     gradient_rms: Arrays = field(
         default_factory=dict
     )  # a code (uint8) a weight, see training/gradient_rms.py; or empty
+    labels: tuple[str, ...] = ()  # of labelled data: the name of each number
 
 
 def save_model_file(path: Path, model_file: ModelFile) -> None:
     """Write a model file durably. Raises StorageError."""
-    header = {
+    header: dict[str, Any] = {
         "model": to_dict(model_file.model),
         "tokenizer": model_file.tokenizer.to_json(),
         "data_kind": model_file.data_kind,
@@ -62,6 +67,8 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
         "sampling": to_dict(model_file.sampling),
         "record": model_file.record,
     }
+    if model_file.labels:
+        header["labels"] = list(model_file.labels)
     codes = {f"{RMS_PREFIX}{name}": array for name, array in model_file.gradient_rms.items()}
     write_container(path, "model", header, {**model_file.arrays, **codes})
 
@@ -83,6 +90,7 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
             window=header["window"],
             sampling=from_stored(SamplingConfig, header["sampling"]),
             record=dict(header["record"]),
+            labels=_labels(header.get("labels", [])),
             gradient_rms={name.removeprefix(RMS_PREFIX): stored[name] for name in stored if name not in arrays},
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
@@ -104,7 +112,7 @@ def find_model_file(path: Path) -> Path:
     return path
 
 
-def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: ModelConfig, vocab_size: int, num_labels: int = 0) -> dict[str, tuple[int, ...]]:
     """The name and shape of every array that a network of this configuration has.
 
     >>> shapes = expected_shapes(ModelConfig(cell="lstm", hidden_size=128), vocab_size=84)
@@ -112,6 +120,8 @@ def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int
     119892
     """
     shapes: dict[str, tuple[int, ...]] = {}
+    if config.task != "generate":
+        return _labelling_shapes(config, vocab_size, num_labels)
     if config.embedding_dim:
         shapes["embedding.weight"] = (vocab_size, config.embedding_dim)
     size, inputs = config.hidden_size, config.embedding_dim or vocab_size
@@ -134,18 +144,41 @@ def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int
     return shapes
 
 
+def _labelling_shapes(config: ModelConfig, vocab_size: int, num_labels: int) -> dict[str, tuple[int, ...]]:
+    """Those of a classifier or tagger; see models/classifier.py."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    if config.embedding_dim:
+        shapes["embedding.weight"] = (vocab_size, config.embedding_dim)
+    directions = ["layers", "reverse"] if config.bidirectional else ["layers"]
+    size, rows, width = config.hidden_size, GATES[config.cell] * config.hidden_size, 0
+    for layer in range(config.num_layers):
+        inputs = width or config.embedding_dim or vocab_size
+        for name in directions:
+            shapes[f"{name}.{layer}.weight_ih"] = (rows, inputs)
+            shapes[f"{name}.{layer}.weight_hh"] = (rows, size)
+            shapes[f"{name}.{layer}.bias"] = (rows,)
+        width = size * len(directions)
+    if config.task == "classify" and config.pooling == "attention":
+        shapes["attention.weight"] = (width,)
+    return {**shapes, "output.weight": (num_labels, width), "output.bias": (num_labels,)}
+
+
 def count_parameters(arrays: Mapping[str, Any]) -> int:
     return sum(int(np.prod(array.shape)) for array in arrays.values())
 
 
 def _check_arrays(loaded: ModelFile) -> None:
+    if loaded.model.task not in get_args(TaskName) or (loaded.model.task != "generate" and not loaded.labels):
+        raise DataError(f"task {loaded.model.task!r} with {len(loaded.labels)} labels")
+    if loaded.model.task != "generate" and loaded.model.cell not in GATES:
+        raise DataError(f"a {loaded.model.cell} cell cannot {loaded.model.task}")
     if loaded.model.cell == "ngram":
         return _check_ngram(loaded.arrays, loaded.model.order)
     if loaded.model.tied and loaded.model.embedding_dim != loaded.model.hidden_size:
         raise DataError("tied weights need embedding_dim = hidden_size")
     if loaded.model.num_layers > len(loaded.arrays):
         raise DataError(f"{loaded.model.num_layers} layers, but only {len(loaded.arrays)} arrays")
-    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size)
+    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size, len(loaded.labels))
     for name in sorted(expected.keys() | loaded.arrays.keys()):
         found = loaded.arrays.get(name)
         if found is None or name not in expected:
@@ -160,6 +193,15 @@ def _check_arrays(loaded: ModelFile) -> None:
     if loaded.gradient_rms and loaded.gradient_rms.keys() != expected.keys():
         raise DataError("gradient statistics are there for some arrays only")
     return None
+
+
+def _labels(names: Any) -> tuple[str, ...]:
+    """Raises DataError unless they are distinct strings."""
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise DataError("the labels must be a list of names")
+    if len(set(names)) != len(names):
+        raise DataError("two labels have the same name")
+    return tuple(names)
 
 
 def _check_ngram(arrays: Arrays, order: int) -> None:

@@ -17,7 +17,7 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
 MOST_LINES = 5_000  # of one answer; the next asks for more
 TAIL_BYTES = 65_536
-MARKS_OF_THE_END = ("validation_bits_per_char", "test_bits_per_char")
+MARKS_OF_THE_END = ("validation_bits_per_char", "test_bits_per_char", "validation_accuracy", "test_accuracy")
 
 
 def find_runs(folders: Sequence[str]) -> dict[str, Path]:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sonho.data.corpus import Part
+from sonho.decoding.labels import check_generates
 from sonho.decoding.state import Array, State
 from sonho.errors import UsageError
 from sonho.evaluation.evaluate import target_nats
@@ -146,6 +147,7 @@ def _arrays(state: TorchState) -> State:
 
 def check_adaptable(model_file: ModelFile) -> None:
     """Raise UsageError where a model cannot learn from what it reads."""
+    check_generates(model_file)
     if model_file.model.cell == "ngram":
         raise UsageError("an n-gram model has no weights to adapt; train a network")
     if model_file.window:

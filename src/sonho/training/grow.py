@@ -26,18 +26,22 @@ def grown_model(start: ModelFile, paths: Sequence[str], config: DataConfig) -> M
         raise UsageError("--init reads the text twice, so it cannot come from standard input; give a file")
     chunks = iter_records(paths, config) if config.kind == "records" else iter_text(paths, config)
     tokenizer, origin = grow(start.tokenizer, chunks, config)
-    arrays = remap_symbols(start.arrays, origin, one_hot=not start.model.embedding_dim)
+    generates = start.model.task == "generate"
+    arrays = remap_symbols(start.arrays, origin, one_hot=not start.model.embedding_dim, generates=generates)
     return dataclasses.replace(start, tokenizer=tokenizer, arrays=arrays)
 
 
-def remap_symbols(arrays: Arrays, origin: np.ndarray, *, one_hot: bool) -> Arrays:
-    """Arrays for a vocabulary in which symbol i was symbol `origin[i]`, or is new where that is -1."""
+def remap_symbols(arrays: Arrays, origin: np.ndarray, *, one_hot: bool, generates: bool = True) -> Arrays:
+    """Arrays for a vocabulary in which symbol i was symbol `origin[i]`, or is new where that is -1.
+
+    `generates`: the output layer predicts symbols, not labels.
+    """
     grown = dict(arrays)
-    for name in ("embedding.weight", "output.weight", "output.bias"):
+    for name in ("embedding.weight", "output.weight", "output.bias") if generates else ("embedding.weight",):
         if name in arrays:
             grown[name] = _take(arrays[name], origin, axis=0)
     if one_hot:
-        for name in ("layers.0.weight_ih", "layers.0.weight"):
+        for name in ("layers.0.weight_ih", "reverse.0.weight_ih", "layers.0.weight"):
             if name in arrays:
                 grown[name] = _take(arrays[name], origin, axis=-1)
     return grown

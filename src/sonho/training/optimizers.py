@@ -16,17 +16,19 @@ from sonho.config import TrainingConfig
 from sonho.native import library
 from sonho.nn.causal_conv import CausalConv
 from sonho.nn.recurrent import Recurrent
+from sonho.training.adamw import AdamW, Optimizer
 
+AnyOptimizer = Optimizer | torch.optim.Optimizer
 DEFAULT_RATES = {"muon": 0.02, "adamw": 0.004, "rmsprop": 0.002, "sgd": 1.0}
 # A one-hot input's table learns this many times faster than the rest: a row moves only when its symbol comes.
 ONE_HOT_RATE = 5.0
-# Newton-Schulz steps and coefficients of Jordan et al. 2024: fast to about 1, not exact. native/muon_kernels.cpp has
-# the same.
-NEWTON_SCHULZ_STEPS = 5
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+# Coefficients of the Newton-Schulz steps: each the best polynomial for where the one before left the singular values
+# (Amsel et al. 2025), so that those above 0.01 end between 0.73 and 1.27. benchmarks/experiments/newton_schulz.py finds
+# them, native/muon_kernels.cpp has the same.
+NEWTON_SCHULZ = ((8.0934, -23.6204, 17.4462), (3.6366, -2.7219, 0.5365), (2.6613, -1.9772, 0.4526))
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Optimizer):
     """Momentum, orthogonalised gate by gate in float32 (Jordan et al. 2024; scale of Liu et al. 2025).
 
     Each parameter (G*H, D) is treated as `gates` matrices (H, D): the gates have different jobs and
@@ -35,19 +37,18 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Iterable[dict[str, Any]], lr: float, momentum: float, weight_decay: float) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "gates": 1})
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, gates=1)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         native_steps = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(parameter)
-                buffer = state["momentum_buffer"]
+                if parameter not in self.state:
+                    self.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
+                buffer = self.state[parameter]["momentum_buffer"]
                 if _runs_natively(parameter, parameter.grad, buffer):
                     native_steps.append(_native_step(group, parameter, buffer))
                 else:
@@ -95,17 +96,16 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
     A matrix of zeros stays zero.
     """
-    a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
-    for _ in range(NEWTON_SCHULZ_STEPS):
+    for a, b, c in NEWTON_SCHULZ:
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
 
 
-def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[AnyOptimizer]:
     """One or two optimisers that together own every parameter once, each at its peak rate."""
     rate = config.learning_rate or DEFAULT_RATES[config.optimizer]
     if config.optimizer == "rmsprop":
@@ -121,9 +121,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opti
         {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
         {"params": table, "weight_decay": 0.0, "lr": ONE_HOT_RATE * rate},
     ]
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, betas=(0.9, 0.99), fused=True)
-    ]
+    optimizers: list[AnyOptimizer] = [AdamW([g for g in groups if g["params"]], lr=rate, betas=(0.9, 0.99))]
     if matrices:
         optimizers.insert(0, Muon(matrices, rate, config.momentum, config.weight_decay))
     return optimizers
@@ -131,18 +129,22 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opti
 
 def _one_hot_table(model: nn.Module) -> list[nn.Parameter]:
     """The first layer's input weights, where the input is one-hot."""
-    layers = list(getattr(model, "layers", []))
-    if getattr(model, "embedding", None) is not None or not layers:
+    if getattr(model, "embedding", None) is not None:
         return []
-    first = layers[0]
-    return [first.weight if isinstance(first, CausalConv) else first.weight_ih]
+    firsts = [layer for index, layer in _layers(model) if index == 0]
+    return [first.weight if isinstance(first, CausalConv) else first.weight_ih for first in firsts]
+
+
+def _layers(model: nn.Module) -> list[tuple[int, Any]]:
+    """The layers of both directions, each with its place in the stack."""
+    return [pair for name in ("layers", "reverse") for pair in enumerate(getattr(model, name, []))]
 
 
 def _muon_groups(model: nn.Module) -> list[dict[str, Any]]:
     """The matrices inside the layers. One-hot input weights are a table of symbols, so AdamW has them."""
     one_hot = getattr(model, "embedding", None) is None
     groups = []
-    for index, layer in enumerate(getattr(model, "layers", [])):
+    for index, layer in _layers(model):
         if isinstance(layer, Recurrent):
             gates = layer.weight_hh.shape[0] // layer.hidden_size
             own = [layer.weight_hh] if one_hot and index == 0 else [layer.weight_ih, layer.weight_hh]
@@ -152,7 +154,7 @@ def _muon_groups(model: nn.Module) -> list[dict[str, Any]]:
     return groups
 
 
-def optimizer_arrays(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+def optimizer_arrays(optimizers: list[AnyOptimizer]) -> dict[str, Tensor]:
     """Everything that the optimisers remember, as named tensors."""
     named = {}
     for index, optimizer in enumerate(optimizers):
@@ -163,7 +165,7 @@ def optimizer_arrays(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tenso
     return named
 
 
-def load_optimizer_arrays(optimizers: list[torch.optim.Optimizer], named: dict[str, Tensor]) -> None:
+def load_optimizer_arrays(optimizers: list[AnyOptimizer], named: dict[str, Tensor]) -> None:
     """Give the optimisers their memory back."""
     for index, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}

@@ -31,8 +31,12 @@ SIZES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024)
 SYMBOLS_A_WEIGHT = 5.0
 # Without a clock nobody knows how long a step takes: no more units than this.
 UNITS_WITHOUT_A_CLOCK = 256
-# Small batches make more steps of the same symbols, large ones quicker symbols: 64 rows from so many symbols on.
+# Small batches make more steps of the same symbols, large ones quicker symbols: at most 16 rows where fewer than so
+# many symbols will be seen, 64 where more than so many.
+SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
 SYMBOLS_FOR_LARGE_BATCHES = 20_000_000
+# A GRU learns sooner, an LSTM more: by the clock, an LSTM where at least so many symbols will be seen.
+SYMBOLS_FOR_AN_LSTM = 2_000_000
 # Records a batch.
 LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
@@ -69,9 +73,9 @@ def plan(
     else `speed` is None.
     """
     row = next(values for limit, values in TABLE if limit is None or symbols <= limit)
-    filled = _fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
+    filled = fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
     if config.model.cell == "conv":
-        filled = _fill(filled, given, {"model.num_layers": 5})
+        filled = fill(filled, given, {"model.num_layers": 5})
 
     def seen_by(config: Config) -> float:
         """Symbols that the training will learn from, each time counted."""
@@ -79,14 +83,26 @@ def plan(
             return speed.tokens(seconds, config, vocab_size, step_tokens(config, record_length))
         return config.training.steps * step_tokens(config, record_length) or config.training.epochs * symbols
 
-    most = row["hidden_size"] if speed else min(row["hidden_size"], UNITS_WITHOUT_A_CLOCK)
-    for size in [size for size in reversed(SIZES) if size <= most]:
-        sized = _with_size(filled, given, size, vocab_size)
-        weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
-        if speed is None or "model.hidden_size" in given or seen >= SYMBOLS_A_WEIGHT * weights:
-            break
+    def sized_for(config: Config) -> Config:
+        """The largest size that sees enough symbols, and a batch for as many as it sees."""
+        most = row["hidden_size"] if speed else min(row["hidden_size"], UNITS_WITHOUT_A_CLOCK)
+        for size in [size for size in reversed(SIZES) if size <= most]:
+            sized = _with_size(config, given, size, vocab_size)
+            if speed is None:
+                break
+            if seen_by(sized) < SYMBOLS_FOR_MEDIUM_BATCHES:
+                sized = fill(sized, given, _batch(min(row["batch_size"], SMALL_BATCH), row["bptt"], record_length))
+            enough = seen_by(sized) >= SYMBOLS_A_WEIGHT * layer_weights(sized.model, vocab_size)
+            if enough or "model.hidden_size" in given:
+                break
+        return sized
+
+    sized = sized_for(filled)
+    if speed is not None and seen_by(sized) < SYMBOLS_FOR_AN_LSTM:
+        sized = sized_for(fill(filled, given, {"model.cell": "gru"}))
+    weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
     if seen > SYMBOLS_FOR_LARGE_BATCHES:
-        sized = _fill(sized, given, _batch(64, row["bptt"], record_length))
+        sized = fill(sized, given, _batch(64, row["bptt"], record_length))
         seen = seen_by(sized)
     exposure = seen / symbols * weights / symbols
     most_seconds = math.inf
@@ -94,7 +110,7 @@ def plan(
         most_seconds = seconds * MOST_EXPOSURE / exposure
         seen, exposure = seen * MOST_EXPOSURE / exposure, MOST_EXPOSURE
     dropout = min(max(DROPOUT_A_DOUBLING * math.log2(max(exposure, 1e-9)), 0.0), MOST_DROPOUT)
-    sized = _fill(sized, given, {"model.dropout": round(dropout, 2)})
+    sized = fill(sized, given, {"model.dropout": round(dropout, 2)})
     lines = _lines(sized, symbols, seen, weights, min(seconds, most_seconds) if speed else None)
     if most_seconds < seconds:
         lines[-1] = (
@@ -123,10 +139,11 @@ def _with_size(config: Config, given: Set[str], size: int, vocab_size: int) -> C
         chosen["model.embedding_dim"] = size
         if "model.embedding_dim" not in given or config.model.embedding_dim == size:
             chosen["model.tied"] = True
-    return _fill(config, given, chosen)
+    return fill(config, given, chosen)
 
 
-def _fill(config: Config, given: Set[str], chosen: dict[str, Any]) -> Config:
+def fill(config: Config, given: Set[str], chosen: dict[str, Any]) -> Config:
+    """The settings with those of `chosen` ("section.key") that are not among `given`."""
     made = {name: value for name, value in chosen.items() if name not in given}
     sections = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     for name, section in sections.items():

@@ -16,27 +16,30 @@ from typing import Any
 import torch
 
 from sonho.config import Config, SamplingConfig, build_config, to_dict
-from sonho.data.batches import make_batches
 from sonho.data.corpus import Corpus, build_corpus
 from sonho.errors import UsageError
-from sonho.models.language_model import LanguageModel
 from sonho.native.library import threads_wanted
 from sonho.storage.durable import folder_lock, make_folder
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file
-from sonho.text import masked_ids, tokenizer_from_json
+from sonho.text import tokenizer_from_json
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
+from sonho.training.held_out import choose_validation
+from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import Plan, intervals, plan, step_tokens
-from sonho.training.session import Result, Say, Session
+from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
+from sonho.training.session import Result, Session
 from sonho.training.speed import measure_speed
 from sonho.training.trainer import Trainer
 
 Settings = Mapping[str, Mapping[str, Any]]
 # Of the time that is left when the plan is made, for the plan; how long the rest takes is measured afterwards.
 SHARE_OF_LEARNING = 0.9
+# Measuring this machine takes so much of the budget, and no more than so many seconds.
+SHARE_OF_PROBING, MOST_PROBING_SECONDS = 0.05, 2.0
 # Settings that may change when a run goes on; any other would make it another run.
 RESUMABLE = {
     "training": {
@@ -102,14 +105,24 @@ def _fresh(
     config = build_config(settings)
     set_threads(config)
     given = given_settings(settings)
+    labels = config.model.task != "generate"
+    if labels:
+        config = prepare_labels(config, given)
     start, tokenizer = None, None
     if init:
         start = load_model_file(init)
-        _check_fit(start, config, given)
-        config.data.level = start.tokenizer.level  # how bytes are read depends on it
-        start = grown_model(start, paths, config.data)
-        tokenizer, config.model = start.tokenizer, start.model
-        given |= {f"model.{key}" for key in to_dict(config.model)}
+        if labels:
+            config = fit_to_start(config, given, start)
+            given |= {f"model.{key}" for key in (*OF_THE_START, "bidirectional")}
+            start = grown_model(start, paths, config.data)
+        else:
+            _check_fit(start, config, given)
+            config.data.level = start.tokenizer.level  # how bytes are read depends on it
+            start = grown_model(start, paths, config.data)
+            config.model = start.model
+            given |= {f"model.{key}" for key in to_dict(config.model)}
+        tokenizer = start.tokenizer
+    choose_validation(config, given, paths)
     corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
     for line in corpus.notes:
         say(line)
@@ -131,7 +144,7 @@ def train_corpus(
     """As `train` into a folder that is free, from a corpus that was read; `given` are the settings not to be chosen."""
     if config.model.cell == "ngram":
         seconds, validation, test = count_ngrams(folder, config, corpus)
-        return Result(folder, True, seconds, validation, test)
+        return Result(folder, True, seconds, validation=validation, test=test)
     made = planned(config, given, corpus, time.perf_counter() - began)
     for line in made.lines:
         say(line)
@@ -141,6 +154,8 @@ def train_corpus(
 
 def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Plan:
     """What to train and why; measures this machine where the budget is minutes, of which `spent` seconds are gone."""
+    if config.model.task != "generate":
+        return plan_labels(config, given, corpus)
     vocab_size, symbols = corpus.tokenizer.vocab_size, len(corpus.train.tokens)
     length = symbols / corpus.train.num_records if corpus.kind == "records" else 0.0
     facts: dict[str, Any] = {"symbols": symbols, "vocab_size": vocab_size, "record_length": length}
@@ -149,7 +164,8 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Pl
     if budget.seconds and corpus.kind != "windows":
         probed = plan(config, given, **facts).config
         tokens = step_tokens(probed, facts["record_length"])
-        speed = measure_speed(probed, vocab_size, tokens, lambda sized: _one_step(sized, corpus))
+        probing = min(SHARE_OF_PROBING * budget.seconds, MOST_PROBING_SECONDS)
+        speed = measure_speed(probed, vocab_size, tokens, lambda sized: _one_step(sized, corpus), seconds=probing)
         seconds = max(budget.seconds - spent, 0.0) * SHARE_OF_LEARNING
     return plan(config, given, **facts, seconds=seconds, speed=speed)
 
@@ -161,7 +177,10 @@ def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str
         raise UsageError("an n-gram is counted, not trained; there is nothing to choose")
     set_threads(config)
     given = given_settings(settings or {})
+    if config.model.task != "generate":
+        config = prepare_labels(config, given)
     with tempfile.TemporaryDirectory() as folder:
+        choose_validation(config, given, paths)
         corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=Path(folder, "data"))
         made = planned(config, given, corpus, 0.0)
     return (*corpus.notes, *made.lines)
@@ -169,16 +188,13 @@ def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str
 
 def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:
     """Training steps on the text that are thrown away."""
-    model = LanguageModel(config.model, corpus.tokenizer.vocab_size, masked_ids(corpus.tokenizer, corpus.kind))
-    batches = make_batches(corpus.train, corpus.tokenizer, config.data, config.training.seed)
     budget = Budget(1e9, 0)
     trainer = Trainer(
-        model,
-        batches,
+        LanguageTask(config, corpus, say=lambda text: None),
         config.training,
         budget,
         intervals(config, budget),
-        validate=None,
+        validates=False,
         draw=lambda: iter(()),
         keep=lambda: None,
         save=lambda: None,
@@ -188,6 +204,8 @@ def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:
 
 def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
     """Raise UsageError where a given setting is not that of the model to start from, whose shapes and symbols stay."""
+    if start.model.task != config.model.task:
+        raise UsageError(f"the model of --init has model.task={start.model.task}; a language model starts from another")
     fixed = {f"model.{key}": value for key, value in to_dict(start.model).items()}
     fixed["data.level"] = start.tokenizer.level
     asked = {f"model.{key}": value for key, value in to_dict(config.model).items()}

@@ -1,4 +1,4 @@
-"""The training loop: truncated backpropagation through time with a carried state.
+"""The training loop of every task: for language models, truncated backpropagation with a carried state.
 
 Knows batches, weights and moments; not files, screens or where the text came from.
 Shapes: N batch, T time, V vocabulary.
@@ -15,17 +15,18 @@ from typing import Any
 import torch
 
 from sonho.config import TrainingConfig
-from sonho.data.batches import Batch, Batches
+from sonho.data.batches import Batch
 from sonho.errors import UsageError
-from sonho.models.language_model import LanguageModel, State, detach
+from sonho.models.language_model import State, detach
 from sonho.training.averaging import Averaged
 from sonho.training.budget import Budget
 from sonho.training.callbacks import Callback
 from sonho.training.optimizers import make_optimizers
 from sonho.training.schedules import multiplier
+from sonho.training.task import Task
 
 NATS_PER_BIT = math.log(2)
-# A validation this much above the best one (nats) is overfitting, not noise.
+# A validation this much above the best one (nats, or share of errors) is overfitting, not noise.
 OVERFIT_MARGIN = 0.05
 # Nats per token that no network reaches by being wrong: guessing among 65,536 symbols costs 11.
 DIVERGED_LOSS = 200.0
@@ -49,11 +50,12 @@ class Counters:
     learning_rate: float = 0.0  # of the last step
     loss_sum: float = 0.0  # since the last line of the log
     loss_steps: int = 0
-    best_loss: float = math.inf
+    best_score: float = math.inf  # of the validations, in the task's own measure: lower is better
     best_step: int = 0
     worse: int = 0  # validations since the best one
+    validated_at: float = 0.0  # seconds of the last validation
     warned: list[str] = field(default_factory=list)
-    curve: list[list[float]] = field(default_factory=list)  # [tokens_seen, validation nats per token]
+    curve: list[list[float]] = field(default_factory=list)  # [tokens_seen, validation nats per target]
 
 
 @dataclass
@@ -68,41 +70,37 @@ class Intervals:
 
 
 class Trainer:
-    """One run. `validate`, `draw`, `keep` and `save` are given from outside:
+    """One run. `draw`, `keep` and `save` are given from outside, and whether there is a part to validate on:
 
-    validate() -> nats per token on the held-out part, of the weights now in the model;
     draw() -> samples from the weights now in the model; keep() stores them as the model file;
     save() writes a checkpoint.
     """
 
     def __init__(
         self,
-        model: LanguageModel,
-        batches: Batches,
+        task: Task,
         config: TrainingConfig,
         budget: Budget,
         intervals: Intervals,
         *,
-        last_only: bool = False,
-        validate: Callable[[], float] | None,
+        validates: bool,
         draw: Callable[[], Iterator[dict[str, Any]]],
         keep: Callable[[], None],
         save: Callable[[], None],
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.model, self.batches, self.config = model, batches, config
+        self.task, self.model, self.batches, self.config = task, task.model, task.batches, config
         self.budget, self.intervals = budget, intervals
-        self.last_only = last_only
-        self.validate, self.draw, self.keep, self.save = validate, draw, keep, save
+        self.validates, self.draw, self.keep, self.save = validates, draw, keep, save
         self.callbacks = list(callbacks)
-        self.optimizers = make_optimizers(model, config)
+        self.optimizers = make_optimizers(self.model, config)
         self.peak_rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in self.optimizers]
-        self.average = Averaged(model, config.ema)
+        self.average = Averaged(self.model, config.ema)
         self.counters = Counters()
         # Carried from window to window; where every batch starts fresh there is nothing to carry.
         self.state: State = ()
-        if batches.carries_state:
-            self.state = model.initial_state(batches.batch(0, 0).inputs.shape[0])
+        if self.batches.carries_state:
+            self.state = task.initial_state(self.batches.batch(0, 0).inputs.shape[0])
         self.tokens_per_second = 0.0
         self.stop_requested = False
         self._clock = time.perf_counter()
@@ -128,7 +126,7 @@ class Trainer:
         self.tell("on_start")
         self._clock = time.perf_counter()
         self._speed_mark = (self.counters.tokens_seen, self.counters.seconds)
-        self._last_validation = self._last_checkpoint = self.counters.seconds
+        self._last_checkpoint = self.counters.seconds
         self._last_sample = -LEAST_SAMPLE_SECONDS
         while not self.finished and not self.stop_requested:
             self.learn_one()
@@ -148,7 +146,7 @@ class Trainer:
         every = self.intervals
         if every.validate_steps:
             return _due(self.counters.step, every.validate_steps)
-        return self.counters.seconds - self._last_validation >= every.validate_seconds
+        return self.counters.seconds - self.counters.validated_at >= every.validate_seconds
 
     def _sample_due(self, looked: bool) -> bool:
         if self.intervals.sample_steps:
@@ -188,10 +186,8 @@ class Trainer:
         self.model.train()
         state = self.state
         if batch.fresh:
-            state = self.model.initial_state(batch.inputs.shape[0])
-        inputs = torch.from_numpy(batch.inputs)  # (N, T)
-        targets = torch.from_numpy(batch.targets[:, -1:] if self.last_only else batch.targets)
-        loss, state = self.model.loss(inputs, targets, state, last_only=self.last_only)
+            state = self.task.initial_state(batch.inputs.shape[0])
+        loss, state = self.task.loss(batch, state)
         value = loss.item()
         self.model.zero_grad(set_to_none=True)
         if value < DIVERGED_LOSS:
@@ -214,37 +210,38 @@ class Trainer:
         """Validate the averaged weights and keep them if they are the best."""
         counters, start = self.counters, time.perf_counter()
         with self.average.in_place():
-            if self.validate is None:
+            if not self.validates:
                 self.keep()
             else:
-                loss = self.validate()
-                if not loss < DIVERGED_LOSS:
+                measured = self.task.validate()
+                if not measured.loss < DIVERGED_LOSS:
                     raise DivergedError(
-                        f"the validation loss is {loss} at step {counters.step}; "
+                        f"the validation loss is {measured.loss} at step {counters.step}; "
                         f"start again with a lower training.learning_rate"
                     )
-                counters.curve.append([counters.tokens_seen, loss])
-                if loss < counters.best_loss:
-                    counters.best_loss, counters.best_step, counters.worse = loss, counters.step, 0
+                counters.curve.append([counters.tokens_seen, measured.loss])
+                score = measured.judged_by
+                if score < counters.best_score:
+                    counters.best_score, counters.best_step, counters.worse = score, counters.step, 0
                     self.keep()
                 else:
                     counters.worse += 1
         self._tick()
-        if self.validate is not None:
-            self.log({"validation_loss": loss})
-            self._watch(loss)
+        if self.validates:
+            self.log(measured.metrics)
+            self._watch(score)
         # Looking must not eat a budget of minutes: it may take at most a tenth of the time.
         every, spent = self.intervals, time.perf_counter() - start
         every.validate_seconds = max(every.validate_seconds, 10.0 * spent)
-        self._last_validation = counters.seconds
+        counters.validated_at = counters.seconds
 
-    def _watch(self, loss: float) -> None:
+    def _watch(self, score: float) -> None:
         """Warn once of overfitting or a plateau, and stop where patience ends."""
         counters = self.counters
-        if loss > counters.best_loss + OVERFIT_MARGIN:
+        if score > counters.best_score + OVERFIT_MARGIN:
             self._warn_once(
                 "overfit",
-                f"overfitting: validation is {loss - counters.best_loss:.2f} nats above its best (step "
+                f"overfitting: validation is {score - counters.best_score:.2f} {self.task.unit} above its best (step "
                 f"{counters.best_step}), whose weights are kept; use more text, more dropout or fewer units",
             )
         elif counters.worse >= 5:

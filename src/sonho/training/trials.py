@@ -18,6 +18,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sonho.config import build_config
+from sonho.evaluation.metrics import Report
 from sonho.storage.durable import replace_file
 from sonho.storage.model_file import load_model_file
 from sonho.training.callbacks import Callback
@@ -142,7 +143,7 @@ class Trials:
             # The minutes are those of `sonho train`: what reading took is part of them.
             began=time.perf_counter() - self.reader.seconds,
         )
-        assert result.validation is not None
+        assert isinstance(result.validation, Report)
         trial.set_user_attr("recipe", recipe_sections(load_model_file(self._trial_folder), settings))
         loss, bits = result.validation.loss, result.validation.bits_per_char
         return loss, f"{loss:.4f} nats/token = {bits:.4f} bits/char"

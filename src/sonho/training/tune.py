@@ -92,6 +92,8 @@ class Reader:
         config = build_config(settings)
         if config.model.cell == "ngram":
             raise UsageError("an n-gram is counted, not trained; there is nothing to tune")
+        if config.model.task != "generate":
+            raise UsageError(f"only models that generate are tuned; model.task is {config.model.task}")
         if read_shares(config.data).test_file:
             config.data.test = ""
         set_threads(config)

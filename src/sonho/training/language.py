@@ -1,0 +1,166 @@
+"""Language modelling as a task: every token predicted from those before it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sonho.config import Config, DataKind
+from sonho.data.batches import Batch, Batches, WindowBatches, make_batches
+from sonho.data.corpus import Corpus, Part
+from sonho.decoding.model import Model
+from sonho.evaluation.baselines import Baseline, baselines
+from sonho.evaluation.metrics import Report
+from sonho.evaluation.protocol import MOST_TOKENS
+from sonho.models.language_model import LanguageModel, State, load_arrays
+from sonho.storage.container import Arrays
+from sonho.storage.model_file import ModelFile
+from sonho.text import masked_ids
+from sonho.training.gradient_rms import MOST_GRADIENTS, measure_rms
+from sonho.training.task import Measured
+from sonho.training.validation import validation_report
+
+Say = Callable[[str], None]
+# While it learns, a huge held-out part is looked at through this many tokens; the last look is at all.
+VALIDATION_TOKENS = 200_000
+# How long measuring takes is found out with so much of it.
+TRIAL_TOKENS, TRIAL_GRADIENTS = 10_000, 8
+# The gradients' statistics of a run of seconds are taken from fewer gradients: so many for each second.
+GRADIENTS_A_SECOND = 4.0
+# The n-grams to beat are counted on this much of the training part: their memory is not the user's.
+BASELINE_TOKENS = 1_500_000
+
+
+class LanguageTask:
+    """A network that predicts the next token, over a stream, records or windows."""
+
+    unit = "nats"
+
+    def __init__(self, config: Config, corpus: Corpus, say: Say, start: ModelFile | None = None) -> None:
+        self.config, self.corpus, self.say = config, corpus, say
+        self.tokenizer = corpus.tokenizer
+        self.batches: Batches = make_batches(corpus.train, self.tokenizer, config.data, config.training.seed)
+        self.data_kind: DataKind = corpus.kind
+        self.window = 0
+        if isinstance(self.batches, WindowBatches):
+            # Predicting every position of a window is scored and used like a stream.
+            last = config.data.objective == "last"
+            self.data_kind, self.window = ("windows", self.batches.window) if last else ("stream", 0)
+            if last:
+                self._leave_out_parts_without_a_window()
+        torch.manual_seed(config.training.seed)
+        masked = masked_ids(self.tokenizer, self.data_kind)
+        self.model = LanguageModel(config.model, self.tokenizer.vocab_size, masked)
+        if start is not None:
+            load_arrays(self.model, start.arrays)
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.model.initial_state(batch_size)
+
+    def loss(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+        last_only = self.window > 0
+        inputs = torch.from_numpy(batch.inputs)  # (N, T)
+        targets = torch.from_numpy(batch.targets[:, -1:] if last_only else batch.targets)
+        return self.model.loss(inputs, targets, state, last_only=last_only)
+
+    def validate(self) -> Measured:
+        assert self.corpus.validation is not None
+        return Measured({"validation_loss": self._report(self.corpus.validation, VALIDATION_TOKENS).loss})
+
+    def baselines(self) -> dict[str, float]:
+        """Bits per character of n-grams, single letters and xz on the validation part."""
+        corpus = self.corpus
+        if corpus.validation is None:
+            return {}
+        found: list[Baseline] = baselines(
+            corpus.train,
+            corpus.validation,
+            self.tokenizer,
+            self.data_kind,
+            max_tokens=BASELINE_TOKENS,
+            limit=VALIDATION_TOKENS,
+        )
+        if len(corpus.train.tokens) > BASELINE_TOKENS:
+            self.say(f"The n-gram baselines are counted on {BASELINE_TOKENS:,} tokens of the training part")
+        return {baseline.name: round(baseline.bits_per_char, 6) for baseline in found}
+
+    def samples(self, made: ModelFile, number: int, *, gallery: bool = False) -> Iterator[dict[str, Any]]:
+        """Texts drawn by the decoder that users get; the gallery's are longer, and from prompts of its own."""
+        sampling = self.config.sampling
+        prompts, temperatures, max_tokens = sampling.prompts, sampling.temperatures, sampling.max_tokens
+        if gallery:
+            prompts, temperatures = sampling.gallery_prompts, sampling.gallery_temperatures
+            max_tokens = sampling.gallery_tokens
+        model = Model(made)
+        # Each text has a seed of its own: with one for all, the texts of a gallery fall into step.
+        seeds = itertools.count(self.config.training.seed + 1000 * number)
+        for temperature, prompt in itertools.product(temperatures, prompts):
+            generation = model.generate(
+                prompt,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_k=sampling.top_k or None,
+                top_p=sampling.top_p,
+                min_p=sampling.min_p,
+                repetition_penalty=sampling.repetition_penalty,
+                seed=next(seeds) % 2**63,
+            )
+            yield {"prompt": prompt, "temperature": temperature, "text": generation.text}
+
+    def closing_seconds(self) -> float:
+        parts = [part for part in (self.corpus.validation, self.corpus.test) if part is not None]
+        tokens = sum(min(part.num_tokens, MOST_TOKENS) for part in parts)
+        if self.corpus.validation is not None:  # the trainer's own last look
+            tokens += min(self.corpus.validation.num_tokens, VALIDATION_TOKENS)
+        closing = 0.0
+        if parts:
+            trial = min(parts[0].num_tokens, TRIAL_TOKENS)
+            closing += tokens / trial * seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
+        if not self.window:
+            trials = self._gradients() / TRIAL_GRADIENTS
+            closing += trials * seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS))
+        return closing
+
+    def finish(self, kept: ModelFile) -> None:
+        if not self.window:
+            kept.gradient_rms = self._gradient_rms(self._gradients())
+
+    def report(self, part: Part) -> tuple[Report, dict[str, float]]:
+        report = self._report(part, MOST_TOKENS)
+        return report, {"loss": report.loss, "bits_per_char": report.bits_per_char}
+
+    def _report(self, part: Part, limit: int) -> Report:
+        stride = self.config.data.stride
+        return validation_report(self.model, part, self.tokenizer, self.data_kind, self.window, stride, limit=limit)
+
+    def _gradients(self) -> int:
+        """How many gradients the statistics at the end are taken from."""
+        if not self.config.training.minutes:
+            return MOST_GRADIENTS
+        wanted = round(GRADIENTS_A_SECOND * 60.0 * self.config.training.minutes)
+        return min(max(wanted, TRIAL_GRADIENTS), MOST_GRADIENTS)
+
+    def _gradient_rms(self, gradients: int) -> Arrays:
+        return measure_rms(self.model, self.corpus.train, gradients=gradients)
+
+    def _leave_out_parts_without_a_window(self) -> None:
+        for name in ("validation", "test"):
+            part: Part | None = getattr(self.corpus, name)
+            if part is not None and part.num_tokens <= self.window:
+                self.say(f"{name}: {part.num_tokens} tokens are too few for a window of {self.window}; left out")
+                without: dict[str, Any] = {name: None}
+                self.corpus = dataclasses.replace(self.corpus, **without)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long `work` takes the second time: the first call prepares what the others find."""
+    work()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

@@ -1,0 +1,83 @@
+"""What a trainer and a session need to know of the thing that is learned, whatever its shape.
+
+A task owns the network and the batches. Language modelling (language.py) and labelling (labelling.py) are tasks;
+checkpoints, budget, early stopping and the record of a run are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from sonho.config import DataKind
+from sonho.data.batches import Batch, Batches
+from sonho.data.corpus import Corpus, Part
+from sonho.models.language_model import State
+from sonho.storage.model_file import ModelFile
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A look at the validation part. The lowest `score` is kept; `metrics` go into metrics.jsonl.
+
+    `metrics["validation_loss"]` is nats per target. A score of None is that loss.
+    """
+
+    metrics: dict[str, float]
+    score: float | None = None
+
+    @property
+    def loss(self) -> float:
+        return self.metrics["validation_loss"]
+
+    @property
+    def judged_by(self) -> float:
+        return self.loss if self.score is None else self.score
+
+
+class Task(Protocol):
+    """One run's network and data, and how the one learns from the other."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    batches: Batches
+    corpus: Corpus  # its validation part may be left out where it is too small to judge
+    data_kind: DataKind
+    window: int  # > 0: the model is fed the last `window` tokens
+    unit: str  # of the score, for messages
+
+    def initial_state(self, batch_size: int) -> State:
+        """What is carried into the first window of a text; nothing, where each batch stands alone."""
+        ...
+
+    def loss(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+        """Mean loss in nats per target, to be differentiated, and the state after the batch."""
+        ...
+
+    def validate(self) -> Measured:
+        """Score the weights now in the model on (some of) the validation part."""
+        ...
+
+    def baselines(self) -> dict[str, float]:
+        """What the network should beat, in the unit of its report."""
+        ...
+
+    def samples(self, made: ModelFile, number: int, *, gallery: bool = False) -> Iterator[dict[str, Any]]:
+        """What the model now does, for people: dicts of prompt, temperature and text. `number` makes them differ."""
+        ...
+
+    def closing_seconds(self) -> float:
+        """How long the last measurements will take."""
+        ...
+
+    def finish(self, kept: ModelFile) -> None:
+        """Add to the kept model, whose weights are in `model` now, what only the end can tell."""
+        ...
+
+    def report(self, part: Part) -> tuple[Any, dict[str, float]]:
+        """The final report of a part, and the figures of it that the model file keeps; "loss" is one."""
+        ...
