@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -36,6 +37,7 @@ class Evaluation:
     report: Report
     adapted: Report | None  # of the model as it learned from the text, each token after it was scored
     baselines: dict[str, float]
+    shuffled: Report | None = None  # of a conditioned model that is told the label or vector of another record
 
 
 def load(path: str | PathLike[str], *, weights: Weights = "float32") -> Model | Predictor:
@@ -182,13 +184,17 @@ def evaluation_table(
     """
     from sonho.data.corpus import encode_for_evaluation
     from sonho.evaluation.baselines import baselines
+    from sonho.evaluation.conditions import conditions_of, with_shuffled_labels
     from sonho.evaluation.evaluate import evaluate as evaluate_part
 
     model_file = load_model_file(model)
     config = build_config({"data": stored_data_settings(model_file)}, settings).data
     tokenizer, kind = model_file.tokenizer, model_file.data_kind
     part = encode_for_evaluation(list(texts), tokenizer, config, label_names=model_file.labels)
-    report = evaluate_part(model_file, part, stride=config.stride, limit=limit, weights=weights)
+    conditions = conditions_of(model_file, part, config.vectors)
+    measured = partial(evaluate_part, model_file, stride=config.stride, limit=limit, weights=weights)
+    report = measured(part, conditions=conditions)
+    shuffled = None if conditions is None else measured(with_shuffled_labels(part), conditions=conditions)
     adapted: Report | None = None
     if adapt:
         from sonho.training.adapt import AdaptiveStepper, read
@@ -201,7 +207,7 @@ def evaluation_table(
         orders = BASELINE_ORDERS if train is not None else ()
         rows = baselines(train or part, part, tokenizer, kind, orders=orders, max_tokens=BASELINE_TOKENS, limit=limit)
         found = {row.name: row.bits_per_char for row in rows}
-    return Evaluation(report, adapted, found)
+    return Evaluation(report, adapted, found, shuffled)
 
 
 def stored_data_settings(model_file: ModelFile) -> dict[str, Any]:

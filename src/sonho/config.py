@@ -28,6 +28,7 @@ TaskName = Literal["generate", "classify", "tag"]
 Strip = Literal["none", "accents", "case", "both"]
 # What a running model multiplies with: the weights as they are, or 8 bits of each.
 Weights = Literal["float32", "int8"]
+ConditionKind = Literal["none", "label", "vector"]
 
 
 def _help(default: Any, text: str) -> Any:
@@ -56,6 +57,12 @@ class ModelConfig:
         "locked", "locked draws one mask for the whole window, standard a new one at every position"
     )
     weight_drop: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "share of hidden-to-hidden weights dropped a window")
+    condition: ConditionKind = _help(
+        "none", "what a text is made from, beside its beginning: a label or a vector a record"
+    )
+    condition_into: Literal["state", "input", "both"] = _help(
+        "both", "the condition makes the first state of every layer, or is an input of the first layer at each step"
+    )
     bidirectional: bool = _help(False, "classify, tag: read forwards and backwards; on unless given, but for --init")
     pooling: Literal["last", "mean", "max", "attention"] = _help(
         "max", "classify: what is made of the outputs at all tokens of a record"
@@ -79,6 +86,8 @@ class DataConfig:
     label_column: str = _help("", "of CSV, TSV, Parquet, JSONL: the column or field of the label (implies labelled)")
     strip: Strip = _help("none", "tag: what is taken from the text, for the model to restore")
     label_names: list[str] = _help([], "names for labels, each as OLD=NEW, such as 1=World")
+    label_separator: str = _help("", "between the labels of one record, such as ; where model.condition=label")
+    vectors: str = _help("", "a .npy file with a row of numbers for each record, for model.condition=vector")
     errors: Literal["strict", "replace", "skip"] = _help(
         "strict", "bytes that are not UTF-8: strict stops, replace writes U+FFFD, skip leaves them out"
     )

@@ -9,7 +9,7 @@ from sonho.errors import UsageError
 from sonho.native import library
 from sonho.nn import native_ops
 from sonho.nn.cells import LSTMState
-from sonho.nn.recurrent import Recurrent, run_native, run_reference
+from sonho.nn.recurrent import Recurrent, run_library, run_native, run_reference
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="the kernels were not built")
 
@@ -107,6 +107,32 @@ def test_the_same_window_gives_the_same_bits():
     runs = [run_with_gradients(run_native, layer, inputs, state, None, None, weights) for _ in range(3)]
     for other in runs[1:]:
         assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
+@pytest.mark.parametrize(("cell", "nonlinearity"), CELLS)
+@pytest.mark.parametrize("kind", ["vectors", "one_hot", "embedding"])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("run", [run_native, run_library], ids=["native", "library"])
+def test_a_condition_is_added_at_every_step_and_has_gradients(isa, cell, nonlinearity, kind, ragged, run):
+    batch_size, steps, inputs_size, size = shape = (13, 4, 5, 33)
+    torch.manual_seed(1)
+    layer = Recurrent(cell, inputs_size, size, nonlinearity=nonlinearity, condition_size=3)
+    torch.nn.init.normal_(layer.weight_condition)
+    inputs, embedding = draw_inputs(kind, shape)
+    lengths = torch.randint(0, steps + 1, (batch_size,)) if ragged else None
+    weights = torch.randn(batch_size, steps, size)
+
+    def results(run, double):
+        convert = (lambda t: t.double() if t is not None and t.is_floating_point() else t) if double else lambda t: t
+        layer.double() if double else layer.float()
+        condition = convert(torch.arange(39.0).reshape(13, 3) / 39).requires_grad_()
+        state = layer.initial_state(batch_size)
+        outputs, _ = run(layer, convert(inputs), state, layer.weight_hh, lengths, convert(embedding), condition)
+        used = [layer.weight_condition, layer.weight_ih, layer.weight_hh, layer.bias, condition]
+        return [outputs, *torch.autograd.grad((outputs * convert(weights)).sum(), used)]
+
+    for mine, true in zip(results(run, False), results(run_reference, True), strict=True):
+        torch.testing.assert_close(mine.double(), true, rtol=5e-5, atol=5e-5)
 
 
 def test_a_nan_in_the_weights_reaches_the_outputs():

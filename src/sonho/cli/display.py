@@ -95,7 +95,7 @@ class PlainDisplay(Display):
             self.say(status(trainer, metrics, self._validation))
 
     def on_sample(self, trainer: Trainer, sample: dict[str, Any]) -> None:
-        self.say(f"  sample at {sample['temperature']:g}: {visible(sample['text'])}")
+        self.say(f"  sample at {_drawn_at(sample)}: {visible(sample['text'])}")
 
 
 class LiveDisplay(Display):
@@ -135,7 +135,7 @@ class LiveDisplay(Display):
         self._update()
 
     def on_sample(self, trainer: Trainer, sample: dict[str, Any]) -> None:
-        title = f"step {sample['step']}, temperature {sample['temperature']:g}"
+        title = f"step {sample['step']}, temperature {_drawn_at(sample)}"
         self._sample = Panel(Text(sample["text"]), title=title, title_align="left", border_style="dim")
         self._update()
 
@@ -151,6 +151,11 @@ class LiveDisplay(Display):
     def _update(self) -> None:
         if self._live is not None:
             self._live.update(self._picture())
+
+
+def _drawn_at(sample: dict[str, Any]) -> str:
+    """The temperature of a sample, and its label if it has one."""
+    return f"{sample['temperature']:g}" + (f", {sample['label']}" if "label" in sample else "")
 
 
 def status(trainer: Trainer, metrics: dict[str, Any], validation: float) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.argument("model")
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
-@setting_flags("--columns", "--field", "--errors")
+@setting_flags("--columns", "--field", "--errors", "--label-column", "--vectors")
 @click.option("--no-baselines", is_flag=True, help="leave out the n-grams, single letters and xz")
 @click.option("--train-text", multiple=True, metavar="FILE", help="fit the n-gram baselines on this text")
 @click.option(
@@ -49,7 +49,8 @@ def command(
     """Measure MODEL (a model file or run folder) on held-out TEXT, its weights frozen.
 
     The text is read and cut exactly as the validation part was while training. Beside it stand single
-    letters, xz and, where --train-text gives what the model learned from, Kneser-Ney n-grams.
+    letters, xz and, where --train-text gives what the model learned from, Kneser-Ney n-grams. A conditioned
+    model is told the label or vector of each record, and once more that of another record.
     Of a classifier or tagger: accuracy, macro F1, each label, confusion and calibration.
     """
     from sonho.api import evaluation_table
@@ -72,16 +73,19 @@ def command(
     )
     if as_json:
         adapted = {"adapted": table.adapted.to_dict()} if table.adapted else {}
-        print(json.dumps({**table.report.to_dict(), **adapted, "baselines": table.baselines}))
+        shuffled = {"shuffled": table.shuffled.to_dict()} if table.shuffled else {}
+        print(json.dumps({**table.report.to_dict(), **adapted, **shuffled, "baselines": table.baselines}))
         return
     from rich.console import Console
 
-    from sonho.cli.report import print_adapted, print_table
+    from sonho.cli.report import print_adapted, print_shuffled, print_table
 
     console = Console(highlight=False, soft_wrap=True)
     print_table(console, ", ".join(texts), table.report, table.baselines)
     if table.adapted:
         print_adapted(console, table.adapted, table.report)
+    if table.shuffled:
+        print_shuffled(console, table.shuffled, table.report)
 
 
 def _evaluate_labels(

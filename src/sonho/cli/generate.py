@@ -51,6 +51,8 @@ from sonho.errors import UsageError
 )
 @click.option("--allow-unknown", is_flag=True, help="let <unk> be drawn")
 @click.option("--no-echo", is_flag=True, help="leave the prompt out of the output")
+@click.option("--label", "labels", multiple=True, metavar="LABEL[=WEIGHT]", help="of a model trained with --condition")
+@click.option("--vector", metavar="FILE.npy[:ROW]|0.1,0.2", help="of a model trained with --condition vector")
 @click.option("--adapt", multiple=True, metavar="FILE", help="take on the style of a text first (needs PyTorch)")
 @weights_flag
 @click.option("-i", "--interactive", is_flag=True, help="ask for prompts until the input ends")
@@ -68,6 +70,8 @@ def command(
     stop: tuple[str, ...],
     no_echo: bool,
     interactive: bool,
+    labels: tuple[str, ...],
+    vector: str | None,
     adapt: tuple[str, ...],
     weights: Weights,
     as_json: bool,
@@ -79,6 +83,7 @@ def command(
     sonho generate runs/my --prompt "Once upon" --temperature 0.7 --seed 1
     sonho generate runs/names -n 20
     sonho generate runs/my -p "Today " -t 0.3 -t 0.8 -t 1.3 --max-tokens 300
+    sonho generate runs/titles --label Sports=0.7 --label World=0.3 -n 5
     """
     if count < 1:
         raise UsageError(f"--count must be at least 1, got {count}")
@@ -90,6 +95,8 @@ def command(
         allowed=list(allow) or None,
         stop=[text.replace("\\n", "\n") for text in stop],
         echo=not no_echo,
+        label=_label(labels, loaded) if labels else None,
+        vector=None if vector is None else _vector(vector),
     )
     schedule = _schedules(temperatures, temperature_end, options.get("max_tokens", 200))
     if interactive:
@@ -168,6 +175,37 @@ def _biases(items: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             raise UsageError(f"--bias {item!r} is not SYMBOL=NUMBER, such as --bias e=-2") from None
     return biases
+
+
+def _label(items: tuple[str, ...], model: Model) -> dict[str, float]:
+    """Weights by name, 1 where none is given. A label that is really called so wins."""
+    condition = model.model_file.condition
+    weights = {}
+    for item in items:
+        name, equals, weight = item.rpartition("=")
+        if not equals or (condition is not None and item in condition.labels):
+            name, weight = item, "1"
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            raise UsageError(f"--label {item!r} is not LABEL or LABEL=WEIGHT, such as Sports=0.7") from None
+    return weights
+
+
+def _vector(text: str) -> Any:
+    """Numbers with commas between, or a row of a .npy file, counted from 0."""
+    from sonho.data.vectors import read_vectors
+
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        path, _, row = text.rpartition(":")
+        if not (path and row.isdecimal()):
+            path, row = text, "0"
+    rows = read_vectors(path)
+    if int(row) >= len(rows):
+        raise UsageError(f"--vector: {path} has {len(rows):,} rows, counted from 0; there is no row {row}")
+    return rows[int(row)]
 
 
 def _encodable(text: str) -> str:

@@ -31,6 +31,7 @@ def command(model: str, as_json: bool) -> None:
                     "parameters": count_parameters(loaded.arrays),
                     "arrays": {name: list(array.shape) for name, array in loaded.arrays.items()},
                     "tokenizer": loaded.tokenizer.to_json(),
+                    "condition": None if loaded.condition is None else loaded.condition.to_json(),
                     "sampling": to_dict(loaded.sampling),
                     "record": loaded.record,
                 }
@@ -44,7 +45,8 @@ def command(model: str, as_json: bool) -> None:
     console.print(_layer_table(loaded))
     if loaded.labels:
         console.print(Text(f"{len(loaded.labels)} labels: {', '.join(loaded.labels)}"))
-    for line in [*_vocabulary(loaded.tokenizer), *_record(loaded.record, loaded.data_kind)]:
+    about = [*_vocabulary(loaded.tokenizer), *_condition(loaded.condition)]
+    for line in [*about, *_record(loaded.record, loaded.data_kind)]:
         console.print(Text(line))
     for line in curve_lines(loaded.record.get("curve") or []):
         console.print(Text(line))
@@ -65,6 +67,15 @@ def _layer_table(loaded: Any) -> Any:
     table.add_section()
     table.add_row("all", "", f"{count_parameters(loaded.arrays):,}", style="bold")
     return table
+
+
+def _condition(condition: Any) -> list[str]:
+    if condition is None:
+        return []
+    if not condition.labels:
+        return [f"Condition: a vector of {condition.size:,} numbers"]
+    shown = [f"{label} ({100 * share:.1f} %)" for label, share in zip(condition.labels, condition.mean, strict=True)]
+    return [f"Condition: a label of {condition.size:,}: {', '.join(shown)}"]
 
 
 def _vocabulary(tokenizer: Any) -> list[str]:

@@ -27,6 +27,8 @@ FLAGS = {
     "--columns": "data.columns",
     "--field": "data.field",
     "--label-column": "data.label_column",
+    "--condition": "model.condition",
+    "--vectors": "data.vectors",
     "--errors": "data.errors",
     "--max-vocab": "data.max_vocab",
     "--min-count": "data.min_count",
@@ -157,6 +159,7 @@ def read_recipe(name: str) -> Layer:
 
 def _metavar(kind: str) -> str:
     choices = {
+        "ConditionKind": "none|label|vector",
         "Level": "char|byte|word|subword",
         "DataKind": "stream|records|windows",
         "TaskName": "generate|classify|tag",

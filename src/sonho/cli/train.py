@@ -17,8 +17,7 @@ class TrainCommand(GroupedCommand):
     headings: ClassVar[dict[str, str]] = {
         "--data": "The run",
         "--level": "The text, for every task",
-        "--task": "Labels (--task classify: one a record; --task tag: one a character)",
-        "--pooling": "Labels (--task classify: one a record; --task tag: one a character)",
+        "--label-column": "Labels (texts from them, or with --task classify one a record, with --task tag one a character)",
     }
 
 
@@ -36,7 +35,7 @@ class TrainCommand(GroupedCommand):
 @click.option("--list-recipes", is_flag=True, help="list the known experiments and stop")
 @setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
 @setting_flags("--validation", "--test", "--threads")
-@setting_flags("--task", "--label-column", "--pooling", "--class-weights", "--strip")
+@setting_flags("--label-column", "--condition", "--vectors", "--task", "--pooling", "--class-weights", "--strip")
 def command(
     arguments: tuple[str, ...],
     data_files: tuple[str, ...],
@@ -61,6 +60,7 @@ def command(
     sonho train titles.csv --columns title --kind records model.cell=gru model.hidden_size=128
     sonho train --task classify topics.csv --label-column topic
     sonho train --task tag --strip accents portuguese.txt
+    sonho train titles.csv --columns title --condition label --label-column topic
     sonho train --recipe nietzsche --data nietzsche.txt
     sonho train --resume -o runs/my
     """

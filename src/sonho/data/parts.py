@@ -68,8 +68,8 @@ class Part:
     unknown: tuple[str, ...] = ()  # the first distinct symbols that the tokenizer left out
     num_cut: int = 0  # records that were cut short
     digest: str = ""  # SHA-256 of the tokens, the offsets and the labels
-    labels: np.ndarray | None = None  # labelled records: (R,) int64 into the corpus's label_names
-    tags: np.ndarray | None = None  # labelled tokens: (L,) int64 likewise, -100 where there is none
+    labels: np.ndarray | None = None  # (R,) int64: labelled records, into the corpus's label_names; or numbers of items
+    tags: np.ndarray | None = None  # labelled tokens: (L,) int64 into label_names, -100 where there is none
 
     @property
     def num_tokens(self) -> int:

@@ -71,6 +71,22 @@ class Job:
         kind = label_kind(self.config)
         return None if kind == "labels" and self.text is not None else kind
 
+    @property
+    def numbered(self) -> bool:
+        """Whether each item keeps its number, counted from 0, in place of a label: it has a vector elsewhere."""
+        return self.text is None and bool(self.config.vectors)
+
+    @property
+    def marked(self) -> LabelKind | None:
+        """What stays with the items: labels, tags, or numbers, which are kept as labels are."""
+        return "labels" if self.numbered else self.labelled if self.label_names else None
+
+    def marks(self, labels: Sequence[str], first: int, count: int) -> np.ndarray | None:
+        """What stays with each of `count` items from number `first` on: its number or its label's, (count,) int64."""
+        if self.numbered:
+            return np.arange(first, first + count)
+        return label_ids(labels, self.label_names) if self.labelled and self.label_names else None
+
 
 def apply_steps(steps: Steps, records: list[str]) -> list[str]:
     """The tokenizer's steps on each record."""
@@ -109,25 +125,26 @@ def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], 
     steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
     split = split_records(job.record_blocks(steps), shares, job.seed, folded=job.labelled is not None)
     tokenizer = job.tokenizer or _fit_to_records(job, steps, split)
-    hashes, labelled = array("Q"), job.labelled
+    hashes, first = array("Q"), 0
     with ExitStack() as stack:
         writers = {
-            name: stack.enter_context(PartWriter(tokenizer, name, records=True, folder=job.folder, labelled=labelled))
+            name: stack.enter_context(PartWriter(tokenizer, name, records=True, folder=job.folder, labelled=job.marked))
             for name in SPLITS
         }
         for block, labels in job.labelled_blocks(steps):
             values = split.hash(block)
-            ids = label_ids(labels, job.label_names) if labelled else None
+            marks = job.marks(labels, first, len(block))
+            first += len(block)
             for name, mask in split.sides(values).items():
                 watch = job.tokenizer is not None or name == "test"
-                chosen = mask if labelled != "tags" else np.repeat(mask, [len(text) for text in block])
-                own = None if ids is None else ids[chosen]
+                chosen = mask if job.labelled != "tags" else np.repeat(mask, [len(text) for text in block])
+                own = None if marks is None else marks[chosen]
                 write_records(list(compress(block, mask.tolist())), writers[name], job.config, watch=watch, labels=own)
             if len(hashes) < MOST_HASHES:
                 hashes.frombytes(values.tobytes())
         parts = {name: writer.finish() for name, writer in writers.items()}
     parts = {name: part for name, part in parts.items() if part.num_records or name == "train"}
-    return tokenizer, parts, record_notes(parts, hashes, job.seed, near=labelled is not None)
+    return tokenizer, parts, record_notes(parts, hashes, job.seed, near=job.labelled is not None)
 
 
 def _fit_to_records(job: Job, steps: Steps, split: RecordSplit) -> Tokenizer:

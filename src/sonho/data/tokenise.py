@@ -14,7 +14,7 @@ import numpy as np
 from sonho.config import DataKind
 from sonho.data.encode import PartWriter, write_records, write_stream
 from sonho.data.files import display_name
-from sonho.data.labels import find_label_names, label_ids, label_note
+from sonho.data.labels import find_label_names, label_note
 from sonho.data.notes import part_notes
 from sonho.data.parts import Part
 from sonho.data.passes import Job, read_records, read_stream
@@ -50,10 +50,14 @@ def tokenise(job: Job) -> Corpus:
         if kind != "records":
             raise UsageError(f"labels belong to records, but data.kind is {kind}; leave it out or take --kind records")
         job = replace(job, label_names=job.label_names or _names_of(job))
+    if job.numbered and (kind != "records" or job.labelled):
+        raise UsageError("data.vectors has a row for each record; take --kind records, and no labels beside it")
     tokenizer, parts, notes = (read_records if kind == "records" else read_stream)(job, shares)
     total = sum(part.num_tokens for part in parts.values())
     if total < LEAST_TOKENS or not parts["train"].num_predicted:
         raise DataError(f"the text has only {total} tokens; at least {LEAST_TOKENS} are needed to learn from")
+    if shares.test_file and job.numbered:
+        raise UsageError("data.test is a file, whose records have no rows in data.vectors; give a share such as 0.1")
     if shares.test_file:
         test_job = replace(job, files=[shares.test_file], tokenizer=tokenizer, text=None)
         parts["test"] = encode_whole(test_job, "test")
@@ -61,7 +65,7 @@ def tokenise(job: Job) -> Corpus:
     notes += [note for name, part in parts.items() for note in part_notes(name, part, job.config)]
     if (labels := parts["train"].labels) is None:
         labels = parts["train"].tags
-    if labels is not None:
+    if labels is not None and job.labelled:
         counts = np.bincount(labels[labels >= 0], minlength=len(job.label_names))
         notes.append(label_note(job.label_names, counts))
     # One token of text predicts nothing, so it cannot judge.
@@ -88,12 +92,13 @@ def encode_whole(job: Job, name: str = "text") -> Part:
     """Files that are not split, by the same rules and to the same tokens as the splits."""
     assert job.tokenizer is not None
     records = data_kind(job.config) == "records"
-    labelled = job.labelled if records and job.label_names else None
+    labelled = job.marked if records else None
     with PartWriter(job.tokenizer, name, records=records, folder=job.folder, labelled=labelled) as writer:
         if records:
+            first = 0
             for block, labels in job.labelled_blocks(job.tokenizer.steps):
-                ids = label_ids(labels, job.label_names) if labelled else None
-                write_records(block, writer, job.config, watch=True, labels=ids)
+                write_records(block, writer, job.config, watch=True, labels=job.marks(labels, first, len(block)))
+                first += len(block)
         else:
             write_stream(job.chunks(), writer, watch=True)
         part = writer.finish()

@@ -107,13 +107,18 @@ class RowWriter:
         return text + self._matcher.flush()
 
 
-def feed_rows(stepper: Stepper, prompts: Sequence[Array]) -> tuple[Array, State]:
-    """Feed each prompt (T_n,) to the zero state, alone. Returns logits (N, V) and the state of N rows."""
-    fed: dict[bytes, tuple[Array, State]] = {}
-    for ids in prompts:
-        if ids.tobytes() not in fed:  # several texts from one prompt read it once
-            fed[ids.tobytes()] = feed(stepper, ids, stepper.initial_state(1))
-    results = [fed[ids.tobytes()] for ids in prompts]
+def feed_rows(stepper: Stepper, prompts: Sequence[Array], conditions: Sequence[Array | None]) -> tuple[Array, State]:
+    """Feed each prompt (T_n,) to the first state of its condition (1, F), alone; None is the zero or mean state.
+
+    Returns logits (N, V) and the state of N rows.
+    """
+    fed: dict[tuple[bytes, bytes], tuple[Array, State]] = {}
+    results = []
+    for ids, condition in zip(prompts, conditions, strict=True):
+        key = ids.tobytes(), b"" if condition is None else condition.tobytes()
+        if key not in fed:  # several texts from one prompt read it once
+            fed[key] = feed(stepper, ids, stepper.initial_state(1, condition))
+        results.append(fed[key])
     return np.concatenate([logits for logits, _ in results]), stack_rows([state for _, state in results])
 
 

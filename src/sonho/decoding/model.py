@@ -24,10 +24,19 @@ from sonho.decoding.generate import Generation, Piece, RowWriter, draw_rows, fee
 from sonho.decoding.labels import check_generates, check_has_labels
 from sonho.decoding.prompt import encode_prompt, ids_to_feed
 from sonho.decoding.sampler import Source
-from sonho.decoding.settings import Options, Settings, SharedOptions, Temperature, check_whole, make_settings
+from sonho.decoding.settings import (
+    ConditionOptions,
+    Options,
+    Settings,
+    SharedOptions,
+    Temperature,
+    check_whole,
+    make_settings,
+)
 from sonho.decoding.stepper import build_stepper
 from sonho.decoding.symbols import forced_ids, logit_biases
 from sonho.errors import UsageError
+from sonho.storage.condition import Label, Rows, told_row
 from sonho.storage.model_file import ModelFile, load_model_file
 
 DEFAULT_TEMPERATURE = 0.8
@@ -95,11 +104,11 @@ class Model:
         if not settings:
             raise UsageError("temperature is an empty list; give at least one")
         ids = self._encode(prompt, settings[0])
-        seed = _choose_seed(settings[0].seed)
+        seed, condition = _choose_seed(settings[0].seed), self._condition(options)
         texts: list[Generation] = []
         for one in settings:
             sources = [Source(seed, stream, ids) for stream in range(n or 1)]
-            texts += self._finish([prompt] * len(sources), sources, one)
+            texts += self._finish([prompt] * len(sources), sources, [condition] * len(sources), one)
         return texts[0] if n is None and gallery is None else texts
 
     def generate_batch(
@@ -107,12 +116,15 @@ class Model:
         prompts: Sequence[str],
         *,
         seeds: Sequence[int] | None = None,
+        labels: Sequence[Label] | None = None,
+        vectors: Sequence[Any] | np.ndarray | None = None,
         **options: Unpack[Options],
     ) -> list[Generation]:
         """A text for each prompt, drawn side by side.
 
         Each is the text that `generate` gives for its prompt alone with the same seed: `seed` for
-        all, or `seeds`, one each; without either every row draws its own.
+        all, or `seeds`, one each; without either every row draws its own. `label` and `vector` are
+        for all too, `labels` and `vectors` one each.
         """
         settings = self._settings(options)
         if isinstance(prompts, str):
@@ -124,7 +136,8 @@ class Model:
         for prompt, seed in zip(prompts, row_seeds, strict=True):
             chosen = _choose_seed(replace(settings, seed=seed).seed)
             sources.append(Source(chosen, 0, self._encode(prompt, settings)))
-        return self._finish(prompts, sources, settings) if sources else []
+        conditions = self._conditions(options, labels, vectors, len(prompts))
+        return self._finish(prompts, sources, conditions, settings) if sources else []
 
     def stream(self, prompt: str = "", **options: Unpack[Options]) -> Iterator[Piece]:
         """The text of `generate` in pieces, as soon as they are certain, the prompt first.
@@ -133,7 +146,7 @@ class Model:
         """
         settings = self._settings(options)
         source = Source(_choose_seed(settings.seed), 0, self._encode(prompt, settings))
-        writer, pieces = self._start([source], settings)
+        writer, pieces = self._start([source], [self._condition(options)], settings)
 
         def stream() -> Iterator[Piece]:
             if settings.echo and prompt:
@@ -153,6 +166,7 @@ class Model:
 
     def _settings(self, options: Mapping[str, Any]) -> Settings:
         """The options over the defaults that the model file holds."""
+        options = {name: value for name, value in options.items() if name not in ("label", "vector")}
         stored = self.model_file.sampling
         only = len(stored.temperatures) == 1  # several are a gallery, and no default
         defaults = {
@@ -167,12 +181,29 @@ class Model:
             options = {**options, "temperature": defaults["temperature"]}
         return make_settings({**defaults, **options})
 
+    def _condition(self, options: ConditionOptions) -> Rows | None:
+        """The row (1, F) of the label or vector among the options; None where there is none: the mean."""
+        return told_row(self.model_file.condition, options.get("label"), options.get("vector"))
+
+    def _conditions(
+        self, options: ConditionOptions, labels: Sequence[Label] | None, vectors: Any, count: int
+    ) -> list[Rows | None]:
+        """The same for each of `count` rows."""
+        for name, values in (("labels", labels), ("vectors", vectors)):
+            if values is not None and (isinstance(values, str) or len(values) != count):
+                raise UsageError(f"give {count} {name}, one for each prompt, or {name[:-1]} for all")
+        if labels is not None:
+            return [self._condition({**options, "label": label}) for label in labels]
+        if vectors is not None:
+            return [self._condition({**options, "vector": vector}) for vector in vectors]
+        return [self._condition(options)] * count
+
     def _encode(self, prompt: str, settings: Settings) -> tuple[int, ...]:
         ids = encode_prompt(self.tokenizer, prompt, settings.unknown, stacklevel=CALLS_TO_THE_PERSON)
         return tuple(ids.tolist())
 
     def _start(
-        self, sources: Sequence[Source], settings: Settings
+        self, sources: Sequence[Source], conditions: Sequence[Rows | None], settings: Settings
     ) -> tuple[list[RowWriter], Iterator[tuple[int, str]]]:
         """Check what is left to check, and set up the rows: their writers and what they will write."""
         tokenizer, data_kind = self.tokenizer, self.model_file.data_kind
@@ -184,7 +215,7 @@ class Model:
         prompts = [ids_to_feed(tokenizer, data_kind, np.array(source.prompt_ids, np.int64)) for source in sources]
 
         def pieces() -> Iterator[tuple[int, str]]:
-            logits, state = feed_rows(self.stepper, prompts)
+            logits, state = feed_rows(self.stepper, prompts, conditions)
             rows = start_rows(
                 self.stepper, logits, state, settings, sources, bias=bias, forced=forced, eos_id=tokenizer.eos_id
             )
@@ -192,9 +223,15 @@ class Model:
 
         return writers, pieces()
 
-    def _finish(self, prompts: Sequence[str], sources: Sequence[Source], settings: Settings) -> list[Generation]:
+    def _finish(
+        self,
+        prompts: Sequence[str],
+        sources: Sequence[Source],
+        conditions: Sequence[Rows | None],
+        settings: Settings,
+    ) -> list[Generation]:
         """Draw every row to its end."""
-        writers, pieces = self._start(sources, settings)
+        writers, pieces = self._start(sources, conditions, settings)
         texts = [[prompt] if settings.echo else [] for prompt in prompts]
         for row, text in pieces:
             texts[row].append(text)

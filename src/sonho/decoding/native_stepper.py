@@ -6,10 +6,12 @@ Shapes: N rows, T time, V vocabulary, D input, H hidden, G gates, K kernel size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from sonho.config import ModelConfig
+from sonho.decoding.conditioning import make_conditioning
 from sonho.decoding.conv import dilation_of
 from sonho.decoding.network import fits_a_table, norm_weights
 from sonho.decoding.sampler import Source
@@ -32,10 +34,14 @@ class NativeStepper:
         bias = np.array(arrays["output.bias"], dtype=np.float32)
         bias[list(masked_ids)] = -np.inf
         weight = arrays["embedding.weight" if config.tied else "output.weight"]
+        self._conditioning = make_conditioning(config, arrays)
         self.network = Network(layers, weight, bias, vectors=None if by_table else vectors, bits=bits)
         self._empty = tuple(array for layer in layers for array in _empty_state(layer))
 
-    def initial_state(self, batch_size: int) -> State:
+    def initial_state(self, batch_size: int, condition: Array | None = None) -> State:
+        """The state before any token; `condition` (N, F) where the network has one."""
+        if self._conditioning is not None:
+            return self._conditioning.first_states(batch_size, condition)
         return tuple(np.repeat(array, batch_size, axis=0) for array in self._empty)
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
@@ -92,11 +98,17 @@ def _recurrent_layer(
 ) -> LayerSpec:
     weight_ih, weight_hh, bias = (arrays[f"layers.{index}.{name}"] for name in ("weight_ih", "weight_hh", "bias"))
     cell = config.cell if config.cell != "rnn" else f"rnn_{config.nonlinearity}"
-    norm = norm_weights(arrays, index)
-    if not takes_ids:
-        return LayerSpec(cell, config.hidden_size, weight_ih=weight_ih, weight_hh=weight_hh, bias=bias, norm=norm)
-    table = weight_ih.T + bias if vectors is None else vectors @ weight_ih.T + bias  # (V, G*H)
-    return LayerSpec(cell, config.hidden_size, table=table, weight_hh=weight_hh, norm=norm)
+    inputs: dict[str, Any] = {"weight_ih": weight_ih, "bias": bias}
+    if takes_ids:
+        inputs = {"table": weight_ih.T + bias if vectors is None else vectors @ weight_ih.T + bias}  # (V, G*H)
+    return LayerSpec(
+        cell,
+        config.hidden_size,
+        weight_hh=weight_hh,
+        norm=norm_weights(arrays, index),
+        is_conditioned=f"layers.{index}.weight_condition" in arrays,
+        **inputs,
+    )
 
 
 def _conv_layer(

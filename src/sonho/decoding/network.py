@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from sonho.config import ModelConfig
+from sonho.decoding.conditioning import make_conditioning
 from sonho.decoding.conv import ConvLayer, ConvTokenLayer, dilation_of
 from sonho.decoding.products import RowProduct
 from sonho.decoding.recurrent import GRULayer, LSTMLayer, RecurrentLayer, ReluRNNLayer, RNNLayer
@@ -46,12 +47,16 @@ class NetworkStepper:
             for index in range(config.num_layers)
         ]
         self._norms = [norm_weights(arrays, index) for index in range(config.num_layers)]
+        self._conditioning = make_conditioning(config, arrays)
         weight = arrays["output.weight"] if "output.weight" in arrays else arrays["embedding.weight"]  # or tied
         self._output_matrix, self._output_product = weight, RowProduct(weight)
         self._output_bias = np.array(arrays["output.bias"], dtype=np.float32)
         self._output_bias[list(masked_ids)] = -np.inf
 
-    def initial_state(self, batch_size: int) -> State:
+    def initial_state(self, batch_size: int, condition: Array | None = None) -> State:
+        """The state before any token; `condition` (N, F) where the network has one."""
+        if self._conditioning is not None:
+            return self._conditioning.first_states(batch_size, condition)
         return tuple(array for layer in self._layers for array in layer.initial_state(batch_size))
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
@@ -130,20 +135,27 @@ def _build_layer(
             return ConvTokenLayer(weight, bias, dilation, vectors)
         return ConvLayer(weight, bias, dilation)
     weight_ih, weight_hh = arrays[f"{prefix}.weight_ih"], arrays[f"{prefix}.weight_hh"]
+    adds = f"{prefix}.weight_condition" in arrays
     if not takes_ids:
-        return build_recurrent(config, weight_ih, weight_hh, bias, None)
+        return build_recurrent(config, weight_ih, weight_hh, bias, None, adds=adds)
     table = weight_ih.T + bias if vectors is None else vectors @ weight_ih.T + bias  # (V, G*H)
-    return build_recurrent(config, None, weight_hh, bias, table)
+    return build_recurrent(config, None, weight_hh, bias, table, adds=adds)
 
 
 def build_recurrent(
-    config: ModelConfig, weight_ih: Array | None, weight_hh: Array, bias: Array, table: Array | None
+    config: ModelConfig,
+    weight_ih: Array | None,
+    weight_hh: Array,
+    bias: Array,
+    table: Array | None,
+    *,
+    adds: bool = False,
 ) -> RecurrentLayer:
     """A recurrent layer of the configured cell; see `RecurrentLayer` for the arrays."""
     kind: type[RecurrentLayer] = LSTMLayer if config.cell == "lstm" else GRULayer
     if config.cell == "rnn":
         kind = RNNLayer if config.nonlinearity == "tanh" else ReluRNNLayer
-    return kind(weight_ih, weight_hh, bias, table)
+    return kind(weight_ih, weight_hh, bias, table, adds=adds)
 
 
 def norm_weights(arrays: dict[str, Array], index: int) -> Sequence[Array] | None:

@@ -38,7 +38,7 @@ class NgramStepper:
         self._masked = ~drawable
         self._floor = drawable / drawable.sum()  # (V,)
 
-    def initial_state(self, batch_size: int) -> State:
+    def initial_state(self, batch_size: int, condition: Array | None = None) -> State:
         return (np.full((batch_size, self._order - 1), -1, dtype=np.int64),)
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:

@@ -20,13 +20,17 @@ class RecurrentLayer:
     """Weights of one layer and what a step needs of them.
 
     `table` (V, G*H): what each token contributes to the gates of a first layer that is fed ids.
-    Without it the layer is fed vectors (N, D) and multiplies them by `weight_ih` (G*H, D).
+    Without it the layer is fed vectors (N, D) and multiplies them by `weight_ih` (G*H, D). With `adds` its state ends
+    with what a condition adds to the gates of each row at every step (N, G*H).
     """
 
-    num_arrays = 1
+    memories = 1  # arrays (N, H) that a step changes
 
-    def __init__(self, weight_ih: Array | None, weight_hh: Array, bias: Array, table: Array | None) -> None:
+    def __init__(
+        self, weight_ih: Array | None, weight_hh: Array, bias: Array, table: Array | None, *, adds: bool = False
+    ) -> None:
         self.hidden_size = weight_hh.shape[1]
+        self.num_arrays = self.memories + adds
         prepare = self._prepare
         self._bias = prepare(bias)
         self._table = None if table is None else np.ascontiguousarray(prepare(table.T).T)
@@ -37,7 +41,7 @@ class RecurrentLayer:
         self._hidden_product = RowProduct(hidden_matrix)
 
     def initial_state(self, batch_size: int) -> State:
-        return (np.zeros((batch_size, self.hidden_size), dtype=np.float32),) * self.num_arrays
+        return (np.zeros((batch_size, self.hidden_size), dtype=np.float32),) * self.memories
 
     def step(self, inputs: Array, state: State) -> tuple[Array, State]:
         """`inputs` (N,) ids or (N, D) vectors. Returns the output (N, H) and the new state."""
@@ -46,8 +50,10 @@ class RecurrentLayer:
         else:
             assert self._input_product is not None
             contribution = self._input_product(inputs) + self._bias
-        state = self._cell(contribution, self._hidden_product(state[0]), state)
-        return state[0], state
+        for added in state[self.memories :]:
+            contribution = contribution + self._prepare(added.T).T
+        after = self._cell(contribution, self._hidden_product(state[0]), state)
+        return after[0], after + state[self.memories :]
 
     def forward(self, inputs: Array, state: State) -> tuple[Array, State]:
         """`inputs` (N, T) ids or (N, T, D) vectors. Returns outputs (N, T, H) and the new state."""
@@ -56,9 +62,11 @@ class RecurrentLayer:
         else:
             assert self._input_matrix is not None
             contributions = inputs @ self._input_matrix.T + self._bias
+        for added in state[self.memories :]:
+            contributions = contributions + self._prepare(added.T).T[:, None]
         outputs = np.empty((*inputs.shape[:2], self.hidden_size), dtype=np.float32)
         for t in range(inputs.shape[1]):
-            state = self._cell(contributions[:, t], state[0] @ self._hidden_matrix, state)
+            state = self._cell(contributions[:, t], state[0] @ self._hidden_matrix, state) + state[self.memories :]
             outputs[:, t] = state[0]
         return outputs, state
 
@@ -74,7 +82,7 @@ class RecurrentLayer:
 class LSTMLayer(RecurrentLayer):
     """State h, c, each (N, H)."""
 
-    num_arrays = 2
+    memories = 2
 
     def _prepare(self, rows: Array) -> Array:
         i, f, g, o = np.split(rows, 4)

@@ -10,15 +10,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, get_args
 
+import numpy as np
+
 from sonho.config import UnknownPolicy
 from sonho.decoding import processors
 from sonho.errors import UsageError
+from sonho.storage.condition import Label
 
 Symbol = str | int
 Temperature = float | Callable[[int], float]
 
 
-class SharedOptions(TypedDict, total=False):
+class ConditionOptions(TypedDict, total=False):
+    """What a conditioned model makes a text from.
+
+    label    a name, a list of names, or weights by name such as {"Sports": 0.7, "World": 0.3}
+    vector   the numbers that it was trained on vectors of
+    """
+
+    label: Label | None
+    vector: Sequence[float] | np.ndarray | None
+
+
+class SharedOptions(ConditionOptions, total=False):
     """The keyword arguments of `generate`, beside the temperature; `Settings` says what they mean."""
 
     max_tokens: int

@@ -36,8 +36,8 @@ class Stepper(Protocol):
 
     vocab_size: int
 
-    def initial_state(self, batch_size: int) -> State:
-        """The state before any token."""
+    def initial_state(self, batch_size: int, condition: Array | None = None) -> State:
+        """The state before any token; of a conditioned network, for `condition` (N, F) or the mean one."""
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
         """`tokens` (N,) to logits (N, V) and the new state."""

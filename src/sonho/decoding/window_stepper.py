@@ -24,7 +24,7 @@ class WindowStepper:
         self.vocab_size = network.vocab_size
         self._network, self._window = network, window
 
-    def initial_state(self, batch_size: int) -> State:
+    def initial_state(self, batch_size: int, condition: Array | None = None) -> State:
         return (np.full((batch_size, self._window), -1, dtype=np.int64),)
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:

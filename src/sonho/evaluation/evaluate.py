@@ -35,11 +35,13 @@ def evaluate(
     limit: int = 0,
     weights: Weights = "float32",
     progress: Callable[[int], None] | None = None,
+    conditions: np.ndarray | None = None,
 ) -> Report:
     """Score `part`, made with the model's own tokenizer, and report.
 
     `limit` > 0 scores about so many tokens, spread evenly; `stride` is the distance between the windows of
-    a model that was trained on windows; `progress` is told the number of tokens scored so far.
+    a model that was trained on windows; `progress` is told the number of tokens scored so far. `conditions` (C, F):
+    what a conditioned model is told of a record, by its label; without them it is told the mean.
     Raises DataError where there is nothing to predict.
     """
     tokenizer, kind = model_file.tokenizer, model_file.data_kind
@@ -54,6 +56,7 @@ def evaluate(
         stride=stride,
         limit=limit,
         progress=progress,
+        conditions=conditions,
     )
 
 
@@ -67,13 +70,15 @@ def evaluate_stepper(
     stride: int = 1,
     limit: int = 0,
     progress: Callable[[int], None] | None = None,
+    conditions: np.ndarray | None = None,
 ) -> Report:
     """As `evaluate`, for any stepper."""
     tally = Tally(tokenizer)
     state: State = ()
     for block in scoring_blocks(part, data_kind, window, stride, tokenizer.eos_id, limit=limit):
         if block.fresh:
-            state = stepper.initial_state(len(block.inputs))
+            told = None if conditions is None or block.labels is None else conditions[block.labels]  # (N, F)
+            state = stepper.initial_state(len(block.inputs), told)
         logits, targets, state = _scored(stepper, block, state)  # (M, V), (M,)
         nats = target_nats(logits, targets)
         tally.add(float(nats.sum()), int((logits.argmax(axis=-1) == targets).sum()), targets)

@@ -48,6 +48,7 @@ class Block:
     targets: Ints
     fresh: bool
     last_only: bool = False
+    labels: Ints | None = None  # (N,): of labelled records, see Part.labels
 
 
 def scoring_blocks(
@@ -141,7 +142,8 @@ def _record_blocks(part: Part, eos_id: int, limit: int) -> Iterator[Block]:
             tokens = part.tokens.gather(starts, size).astype(np.int64)  # what follows a record is masked below
             inside = at + np.arange(size) < lengths[first : first + rows, None]  # (N, T)
             inputs = np.append(before, tokens, axis=1)[:, :-1]
-            yield Block(np.where(inside, inputs, 0), np.where(inside, tokens, IGNORED), fresh=at == 0)
+            labels = None if part.labels is None else part.labels[batch]
+            yield Block(np.where(inside, inputs, 0), np.where(inside, tokens, IGNORED), fresh=at == 0, labels=labels)
 
 
 def _window_blocks(part: Part, window: int, stride: int, vocab_size: int, limit: int) -> Iterator[Block]:

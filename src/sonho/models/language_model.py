@@ -18,37 +18,52 @@ from sonho.errors import UsageError
 from sonho.nn.causal_conv import CausalConv, dilation_of
 from sonho.nn.cells import LSTMState
 from sonho.nn.dropout import drop
+from sonho.nn.first_state import FirstState
 from sonho.nn.losses import cross_entropy
 from sonho.nn.recurrent import LayerState, Recurrent
 from sonho.storage.container import Arrays
 
+# One state a layer; then, where the first layer has the condition as an input, that (N, F).
 State = tuple[LayerState, ...]
 
 
 class LanguageModel(nn.Module):
     """Input (one-hot or embedding), a stack of layers of one kind, and an output layer.
 
-    `masked_ids` are never predicted: their logits are -inf. Raises UsageError where the
-    configuration cannot work.
+    `masked_ids` are never predicted: their logits are -inf. A conditioned network begins from a vector of
+    `condition_size` numbers a row. Raises UsageError where the configuration cannot work.
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int, masked_ids: Sequence[int] = (0,)) -> None:
+    def __init__(
+        self, config: ModelConfig, vocab_size: int, masked_ids: Sequence[int] = (0,), *, condition_size: int = 0
+    ) -> None:
         super().__init__()
         check_model_config(config)
-        self.config, self.vocab_size = config, vocab_size
+        self.config, self.vocab_size, self.condition_size = config, vocab_size, condition_size
         self.embedding = nn.Embedding(vocab_size, config.embedding_dim) if config.embedding_dim else None
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, std=config.embedding_dim**-0.5)
         sizes = [config.embedding_dim or vocab_size] + [config.hidden_size] * (config.num_layers - 1)
-        self.layers = nn.ModuleList(_make_layer(config, index, size) for index, size in enumerate(sizes))
+        self.layers = nn.ModuleList(
+            _make_layer(config, index, size, condition_size) for index, size in enumerate(sizes)
+        )
         self.output = Output(config.hidden_size, vocab_size, tied=config.tied)
         mask = torch.zeros(vocab_size)
         mask[list(masked_ids)] = -torch.inf
         self.register_buffer("mask", mask, persistent=False)
         self.mask: Tensor
 
-    def initial_state(self, batch_size: int) -> State:
-        return tuple(layer.initial_state(batch_size) for layer in self._layers())
+    def initial_state(self, batch_size: int, condition: Tensor | None = None) -> State:
+        """The state before any token; `condition` (N, F) is that of each row, the mean one where it is left out."""
+        if not self.condition_size:
+            return tuple(layer.initial_state(batch_size) for layer in self._layers())
+        if condition is None:
+            condition = self.mask.new_zeros(batch_size, self.condition_size)
+        states = tuple(
+            layer.first(condition) if hasattr(layer, "first") else layer.initial_state(batch_size)
+            for layer in self._layers()
+        )
+        return states if self.config.condition_into == "state" else (*states, condition)
 
     def forward(
         self, tokens: Tensor, state: State, lengths: Tensor | None = None, *, last_only: bool = False
@@ -76,18 +91,21 @@ class LanguageModel(nn.Module):
     def _hidden(self, tokens: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """What the last layer gives, (N, T, H), and the state."""
         config = self.config
-        hidden, tables = self._inputs(tokens)
+        hidden, further = self._inputs(tokens)
+        states, conditions = state[: len(self.layers)], state[len(self.layers) :]
+        if conditions:
+            further["condition"] = conditions[0]
         new_state = []
-        for layer, layer_state in zip(self._layers(), state, strict=True):
-            hidden, after = layer(hidden, layer_state, lengths, *tables)
-            tables = ()
+        for layer, layer_state in zip(self._layers(), states, strict=True):
+            hidden, after = layer(hidden, layer_state, lengths, **further)
+            further = {}  # of the first layer alone
             if hasattr(layer, "norm"):
                 hidden = layer.norm(hidden)
             hidden = drop(hidden, config.dropout, config.dropout_kind, self.training)
             new_state.append(after)
-        return hidden, tuple(new_state)
+        return hidden, (*new_state, *conditions)
 
-    def _inputs(self, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _inputs(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """What the first layer is fed: ids wherever it can look them up itself, beside their embedding if any."""
         config = self.config
         if config.dropout_input and self.training:
@@ -95,12 +113,12 @@ class LanguageModel(nn.Module):
                 vectors = F.one_hot(tokens, self.vocab_size).to(self.mask.dtype)
             else:
                 vectors = self.embedding(tokens)
-            return drop(vectors, config.dropout_input, config.dropout_kind, self.training), ()
+            return drop(vectors, config.dropout_input, config.dropout_kind, self.training), {}
         if self.embedding is None:
-            return tokens, ()
+            return tokens, {}
         if isinstance(self.layers[0], Recurrent):
-            return tokens, (self.embedding.weight,)
-        return self.embedding(tokens), ()
+            return tokens, {"embedding": self.embedding.weight}
+        return self.embedding(tokens), {}
 
     def output_weight(self) -> Tensor:
         """The (V, H) matrix of the output layer, which may be the embedding's."""
@@ -129,7 +147,7 @@ class Output(nn.Module):
             self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(vocab_size, hidden_size)))
 
 
-def _make_layer(config: ModelConfig, index: int, input_size: int) -> nn.Module:
+def _make_layer(config: ModelConfig, index: int, input_size: int, condition_size: int) -> nn.Module:
     layer: Any
     if config.cell == "conv":
         dilation = dilation_of(index, config.kernel_size)
@@ -141,7 +159,10 @@ def _make_layer(config: ModelConfig, index: int, input_size: int) -> nn.Module:
             config.hidden_size,
             nonlinearity=config.nonlinearity,
             weight_drop=config.weight_drop,
+            condition_size=condition_size if index == 0 and config.condition_into != "state" else 0,
         )
+        if condition_size and config.condition_into != "input":
+            layer.first = FirstState(config.cell, config.hidden_size, condition_size)
     if config.layer_norm:
         layer.norm = nn.LayerNorm(config.hidden_size)
     return layer  # type: ignore[no-any-return]

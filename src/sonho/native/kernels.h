@@ -29,9 +29,9 @@ extern "C" {
 // One layer over one window, as the C ABI sees it (library.py has the same fields). Arrays are C-contiguous float32.
 struct SonhoWindow {
     int32_t cell, threads;
-    int64_t N, T, D, H, V;   // D is 0 with ids, V is 1 without
+    int64_t N, T, D, H, V;   // V is 1 without ids
     const int64_t *ids;      // (N, T) symbols, or null
-    const float *inputs;     // (N, T, D) vectors, or null
+    const float *inputs;     // (N, T, D) vectors, or null: D is 0. Beside ids they add to what the table gives
     const int64_t *lengths;  // (N), or null: every row runs T steps
     const float *table;      // (V, G*H): what a symbol adds to the gates; without ids the bias (G*H)
     const float *weight_ih, *weight_hh;  // (G*H, D) and (G*H, H)

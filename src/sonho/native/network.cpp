@@ -59,10 +59,10 @@ void Matrix::times(const float *a, int64_t a_row, int64_t R, int16_t *rounded, f
 }
 
 Layer::Layer(const SonhoLayer &spec, int64_t V, int32_t bits)
-    : cell(spec.cell), takes_ids(spec.takes_ids), adds_input(spec.adds_input), H(spec.H), S(row_stride(spec.H)),
+    : cell(spec.cell), takes_ids(spec.takes_ids), adds_input(spec.adds_input), is_conditioned(spec.is_conditioned), H(spec.H), S(row_stride(spec.H)),
       D(spec.D), K(spec.K), dilation(spec.dilation), past(cell == CONV ? (spec.K - 1) * spec.dilation : 0) {
     const int64_t G = cell == CONV ? 2 : gates_of(cell);
-    const std::vector<int64_t> order = gate_order(G, H);
+    order = gate_order(G, H);
     columns = static_cast<int64_t>(order.size());
     if (takes_ids) {
         const int64_t taps = cell == CONV ? K : 1;
@@ -105,6 +105,11 @@ Rows::Rows(const Network &network, int64_t first, int64_t count, void *const *st
                 for (int64_t i = 0; i < count; ++i)
                     std::copy(from + i * layer.H, from + (i + 1) * layer.H, each->get() + i * layer.S);
             }
+            if (layer.is_conditioned) {
+                const int64_t gates = gates_of(layer.cell) * layer.H;
+                state.added = Buffer<float>(count * layer.columns);
+                reorder(static_cast<const float *>(*states++) + first * gates, count, gates, layer.order, state.added.get());
+            }
             continue;
         }
         const int64_t row = layer.past + MOST_STEPS;
@@ -136,6 +141,7 @@ void Rows::store(const std::vector<int64_t> &order) {
                 for (int64_t i = 0; i < count_; ++i)
                     std::copy_n(each->get() + i * layer.S, layer.H, to + order[i] * layer.H);
             }
+            states += layer.is_conditioned;  // as it was
             continue;
         }
         const int64_t row = layer.past + MOST_STEPS, begin = state.filled - layer.past;
@@ -160,6 +166,7 @@ void Rows::swap(int64_t a, int64_t b) {
         const Layer &layer = network_.layers[l];
         swap_rows(layers_[l].h, layer.S);
         swap_rows(layers_[l].c, layer.S);
+        swap_rows(layers_[l].added, layer.columns);
         swap_rows(layers_[l].inputs, (layer.past + MOST_STEPS) * layer.D);
         swap_rows(layers_[l].ids, layer.past + MOST_STEPS);
     }
@@ -171,7 +178,7 @@ void Rows::grow(int64_t T) {
     room_ = T;
     int64_t gates = 0, outputs = 0, taps = 0, widest = network_.output.K;
     for (const Layer &layer : network_.layers) {
-        if (!layer.takes_ids || !layer.recurrent()) gates = std::max(gates, layer.columns);
+        if (!layer.takes_ids || !layer.recurrent() || layer.is_conditioned) gates = std::max(gates, layer.columns);
         outputs = std::max(outputs, layer.S);
         if (!layer.recurrent() && !layer.takes_ids) taps = std::max(taps, layer.K * layer.D);
         widest = std::max({widest, layer.H, layer.input.K});
@@ -223,7 +230,12 @@ const float *Rows::run_recurrent(const Layer &layer, LayerState &state, const in
     for (int64_t t = 0; t < T; ++t) {
         for (int64_t r = 0; r < rows; ++r) {
             const int64_t at = t * rows + r;
-            in_[r] = (layer.takes_ids ? layer.tables.get() + ids[at] * layer.columns : gates_.get() + at * layer.columns);
+            float *const gates = gates_.get() + at * layer.columns;
+            const float *const table = layer.takes_ids ? layer.tables.get() + ids[at] * layer.columns : nullptr;
+            in_[r] = table && !state.added ? table : gates;
+            if (!state.added) continue;
+            if (table) std::copy_n(table, layer.columns, gates);
+            kernels_.add(state.added.get() + r * layer.columns, gates, layer.columns);
         }
         layer.hidden.times(h, layer.S, rows, rounded_.get(), sums_.get(), backwards_ != (t % 2 == 1));
         float *next = out + t * rows * layer.S;

@@ -27,6 +27,7 @@ struct SonhoLayer {
     const float *norm_weight, *norm_bias;  // (H), or null: no layer norm
     const float *residual;   // (V, H), or null: added by a convolution that takes ids
     int32_t adds_input;      // whether a convolution that is fed vectors adds them
+    int32_t is_conditioned;  // whether the state of a recurrent layer ends with what each row adds to the gates, (N, G*H)
 };
 
 struct SonhoNetwork {
@@ -75,11 +76,12 @@ struct Matrix {
 
 struct Layer {
     int32_t cell;
-    bool takes_ids, adds_input;
+    bool takes_ids, adds_input, is_conditioned;
     int64_t H, S, D, K, dilation, past;  // S: floats from one row of H numbers to the next
     int64_t columns;                     // of its gates
     Buffer<float> tables;                // (K or 1, V + 1, columns); the last row is zero: what stood before the start
     Buffer<float> bias, norm_weight, norm_bias, residual;
+    std::vector<int64_t> order;          // the gate of each column, -1: none
     Matrix input, hidden;
 
     Layer(const SonhoLayer &spec, int64_t V, int32_t bits);
@@ -99,6 +101,7 @@ struct Network {
 
 // Some rows of a network, carried through time. `states` are arrays with first axis N, of which this has the rows from
 // `first`: h (N, H) and for the LSTM c (N, H) a layer; for a convolution the past inputs (N, P, D), or ids (N, P) int64.
+// A conditioned layer has what each row adds to its gates (N, G*H) behind those; it never changes.
 class Rows {
 public:
     Rows(const Network &network, int64_t first, int64_t count, void *const *states);
@@ -117,6 +120,7 @@ public:
 private:
     struct LayerState {
         Buffer<float> h, c;       // (count, S)
+        Buffer<float> added;      // (count, columns) where a condition adds to the gates
         Buffer<float> inputs;     // convolution: (count, past + MOST_STEPS, D)
         Buffer<int64_t> ids;      // or the same of ids
         int64_t filled = 0;       // time steps in them, of which the last `past` count

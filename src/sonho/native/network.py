@@ -56,6 +56,7 @@ class LayerSpec:
     norm: Sequence[Array] | None = None
     residual: Array | None = None  # (V, H): what a convolution that is fed ids adds
     adds_input: bool = False
+    is_conditioned: bool = False  # its state ends with what each row adds to the gates (N, G*H)
 
 
 class _Layer(ctypes.Structure):
@@ -66,6 +67,7 @@ class _Layer(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("table", "weight_ih", "weight_hh", "bias")),
         *((name, ctypes.c_void_p) for name in ("norm_weight", "norm_bias", "residual")),
         ("adds_input", ctypes.c_int32),
+        ("is_conditioned", ctypes.c_int32),
     )
 
 
@@ -140,6 +142,7 @@ class Network:
                     norm_bias=address(layer.norm[1]) if layer.norm else None,
                     residual=address(layer.residual),
                     adds_input=layer.adds_input,
+                    is_conditioned=layer.is_conditioned,
                 )
                 for layer in layers
             )

@@ -11,7 +11,7 @@ namespace {
 Status check(const SonhoWindow &w) {
     if (w.cell < LSTM || w.cell > RNN_RELU || w.N < 0 || w.T < 0 || w.D < 0 || w.H < 1 || w.threads < 1) return BAD_ARGUMENT;
     // An empty array may have no address, so an empty window cannot tell ids from none.
-    if (w.N * w.T > 0 && (w.ids ? w.D != 0 : w.V != 1)) return BAD_ARGUMENT;
+    if (w.N * w.T > 0 && !w.ids && w.V != 1) return BAD_ARGUMENT;
     if (w.ids)
         for (int64_t i = 0; i < w.N * w.T; ++i)
             if (w.ids[i] < 0 || w.ids[i] >= w.V) return BAD_ID;

@@ -29,15 +29,17 @@ def run_window(
     weight_hh: Tensor,
     h: Tensor,
     c: Tensor | None,
+    beside: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs (N, T, H) and the last h and c (N, H); c is empty but for the LSTM.
 
     `inputs` are vectors (N, T, D), which `weight_ih` (G*H, D) multiplies, with the bias (G*H) as `table`;
-    or ids (N, T), for which `table` (V, G*H) has what each adds to the gates.
+    or ids (N, T), for which `table` (V, G*H) has what each adds to the gates. Ids may have vectors `beside` them
+    (N, T, D): these are what `weight_ih` multiplies then.
     """
-    tensors = (inputs, weight_ih, table, weight_hh, h, c)
+    tensors = (inputs, weight_ih, table, weight_hh, h, c, beside)
     keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
-    arguments = (cell, inputs, lengths, weight_ih, table, weight_hh, h, c, keep)
+    arguments = (cell, inputs, lengths, weight_ih, table, weight_hh, h, c, beside, keep)
     outputs, h, c = _Window.apply(*arguments)  # type: ignore[no-untyped-call]
     return outputs, h, c
 
@@ -56,13 +58,14 @@ class _Window(torch.autograd.Function):
         weight_hh: Tensor,
         h: Tensor,
         c: Tensor | None,
+        beside: Tensor | None,
         keep: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         batch_size, steps = inputs.shape[:2]
         outputs = h.new_empty(batch_size, steps, h.shape[1])
         h_last = h.new_empty(batch_size, h.shape[1])
         c_last = h.new_empty(0 if c is None else batch_size, h.shape[1])
-        window, _alive = _window(cell, inputs, lengths, weight_ih, table, weight_hh, h, c)
+        window, _alive = _window(cell, inputs, lengths, weight_ih, table, weight_hh, h, c, beside)
         window.outputs, window.h_last = outputs.data_ptr(), h_last.data_ptr()
         if c is not None:
             window.c_last = c_last.data_ptr()
@@ -70,7 +73,7 @@ class _Window(torch.autograd.Function):
             saved = borrow(*saved_shape(cell, batch_size, steps, h.shape[1]))
             window.saved = saved.data_ptr()
             ctx.cell = cell
-            ctx.save_for_backward(inputs, lengths, weight_ih, table, weight_hh, h, c, outputs, saved)
+            ctx.save_for_backward(inputs, lengths, weight_ih, table, weight_hh, h, c, beside, outputs, saved)
             ctx.set_materialize_grads(False)
         library.window_forward(window)
         return outputs, h_last, c_last
@@ -78,22 +81,25 @@ class _Window(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor | None, d_h: Tensor | None, d_c: Tensor | None) -> tuple[Any, ...]:
-        inputs, lengths, weight_ih, table, weight_hh, h, c, outputs, saved = ctx.saved_tensors
-        want_inputs, want_first = ctx.needs_input_grad[1], ctx.needs_input_grad[6] or ctx.needs_input_grad[7]
-        window, _alive = _window(ctx.cell, inputs, lengths, weight_ih, table, weight_hh, h, c)
+        inputs, lengths, weight_ih, table, weight_hh, h, c, beside, outputs, saved = ctx.saved_tensors
+        vectors = inputs if beside is None else beside
+        want_inputs = ctx.needs_input_grad[1 if beside is None else 8]
+        want_first = ctx.needs_input_grad[6] or ctx.needs_input_grad[7]
+        window, _alive = _window(ctx.cell, inputs, lengths, weight_ih, table, weight_hh, h, c, beside)
         given = [None if d is None else d.contiguous() for d in (d_outputs, d_h, d_c if c is not None else None)]
         window.outputs, window.saved = outputs.data_ptr(), saved.data_ptr()
         window.d_outputs, window.d_h_last, window.d_c_last = (_address(d) for d in given)
         d_weight_ih = None if weight_ih is None else h.new_empty(weight_ih.shape)
         d_table, d_weight_hh = h.new_empty(table.shape), h.new_empty(weight_hh.shape)
-        d_inputs = h.new_empty(inputs.shape) if want_inputs else None
+        d_inputs = h.new_empty(vectors.shape) if want_inputs else None
         d_h_first = h.new_empty(h.shape) if want_first else None
         d_c_first = h.new_empty(c.shape) if want_first and c is not None else None
         window.d_weight_ih, window.d_table, window.d_weight_hh, window.d_inputs, window.d_h_first, window.d_c_first = (
             _address(d) for d in (d_weight_ih, d_table, d_weight_hh, d_inputs, d_h_first, d_c_first)
         )
         library.window_backward(window)
-        return None, d_inputs, None, d_weight_ih, d_table, d_weight_hh, d_h_first, d_c_first, None
+        d_ids, d_beside = (d_inputs, None) if beside is None else (None, d_inputs)
+        return None, d_ids, None, d_weight_ih, d_table, d_weight_hh, d_h_first, d_c_first, d_beside, None
 
 
 def saved_shape(cell: str, batch_size: int, steps: int, hidden_size: int) -> tuple[int, int, int, int]:
@@ -110,13 +116,15 @@ def _window(
     weight_hh: Tensor,
     h: Tensor,
     c: Tensor | None,
+    beside: Tensor | None,
 ) -> tuple[library.Window, list[Tensor]]:
     """The arguments that both calls have, and the tensors whose memory they point to."""
-    with_ids = weight_ih is None
-    source = inputs.to(torch.int64) if with_ids else inputs
+    with_ids = weight_ih is None or beside is not None
+    vectors = beside if with_ids else inputs
     lengths = None if lengths is None else lengths.to(torch.int64)
     given = {
-        "ids" if with_ids else "inputs": source,
+        "ids": inputs.to(torch.int64) if with_ids else None,
+        "inputs": vectors,
         "lengths": lengths,
         "table": table,
         "weight_ih": weight_ih,
@@ -130,7 +138,7 @@ def _window(
         threads=torch.get_num_threads(),
         N=inputs.shape[0],
         T=inputs.shape[1],
-        D=0 if with_ids else inputs.shape[2],
+        D=0 if vectors is None else vectors.shape[2],
         H=h.shape[1],
         V=table.shape[0] if with_ids else 1,
         **{name: tensor.data_ptr() for name, tensor in alive.items()},

@@ -22,6 +22,8 @@ from sonho.nn.cells import LSTMState, gru_cell, lstm_cell, rnn_cell
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 # Up to this many symbols a one-hot input is worth feeding to the library as dense vectors.
 DENSE_ONE_HOT = 512
+# A condition is small numbers at first, so that the network learns to read before it listens to them.
+CONDITION_STD = 0.1
 
 LayerState = LSTMState | Tensor
 
@@ -30,7 +32,8 @@ class Recurrent(nn.Module):
     """One recurrent layer. Input (N, T, D) float, or (N, T) integer ids, which stand for one-hot vectors.
 
     Weights: `weight_ih` (G*H, D), `weight_hh` (G*H, H), `bias` (G*H). The recurrent matrices start
-    orthogonal, gate by gate, and the forget gate's bias at 1.
+    orthogonal, gate by gate, and the forget gate's bias at 1. With a `condition_size` F there is a
+    `weight_condition` (G*H, F) too, for a vector that each row adds to its input at every step.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Recurrent(nn.Module):
         *,
         nonlinearity: str = "tanh",
         weight_drop: float = 0.0,
+        condition_size: int = 0,
     ) -> None:
         super().__init__()
         self.cell, self.input_size, self.hidden_size = cell, input_size, hidden_size
@@ -49,6 +53,9 @@ class Recurrent(nn.Module):
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
         self.bias = nn.Parameter(torch.zeros(rows))
+        self.weight_condition: nn.Parameter | None = None
+        if condition_size:
+            self.weight_condition = nn.Parameter(nn.init.normal_(torch.empty(rows, condition_size), std=CONDITION_STD))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -66,7 +73,12 @@ class Recurrent(nn.Module):
         return LSTMState(zeros, zeros) if self.cell == "lstm" else zeros
 
     def forward(
-        self, inputs: Tensor, state: LayerState, lengths: Tensor | None = None, embedding: Tensor | None = None
+        self,
+        inputs: Tensor,
+        state: LayerState,
+        lengths: Tensor | None = None,
+        embedding: Tensor | None = None,
+        condition: Tensor | None = None,
     ) -> tuple[Tensor, LayerState]:
         """Run a whole window. Returns outputs (N, T, H) and the state after each row's last step.
 
@@ -75,14 +87,16 @@ class Recurrent(nn.Module):
 
         `lengths` (N,): steps of each row that count. Outputs past a row's length are zero and its
         state is the one after `lengths[n]` steps; what stands in the padding changes nothing.
+
+        `condition` (N, F) is a further input of each row, the same at all its steps.
         """
         weight_hh: Tensor = self.weight_hh
         if self.training and self.weight_drop:
             weight_hh = F.dropout(weight_hh, self.weight_drop)  # one mask for the whole window (DropConnect)
-        return ENGINES[library.engine_name()](self, inputs, state, weight_hh, lengths, embedding)
+        return ENGINES[library.engine_name()](self, inputs, state, weight_hh, lengths, embedding, condition)
 
 
-Engine = Callable[[Recurrent, Tensor, LayerState, Tensor, Tensor | None, Tensor | None], tuple[Tensor, LayerState]]
+Engine = Callable[..., tuple[Tensor, LayerState]]
 
 
 def run_reference(
@@ -92,6 +106,7 @@ def run_reference(
     weight_hh: Tensor,
     lengths: Tensor | None,
     embedding: Tensor | None = None,
+    condition: Tensor | None = None,
 ) -> tuple[Tensor, LayerState]:
     """The readable twin: the cell, step by step."""
     if embedding is not None:
@@ -100,6 +115,9 @@ def run_reference(
         gates = F.linear(inputs, layer.weight_ih, layer.bias)  # (N, T, G*H)
     else:
         gates = F.embedding(inputs, layer.weight_ih.T + layer.bias)  # a one-hot product is a gather
+    if condition is not None:
+        assert layer.weight_condition is not None
+        gates = gates + F.linear(condition, layer.weight_condition)[:, None]
     outputs = []
     for t in range(inputs.shape[1]):
         new = _step(layer, gates[:, t], state, weight_hh)
@@ -120,17 +138,19 @@ def run_library(
     weight_hh: Tensor,
     lengths: Tensor | None,
     embedding: Tensor | None = None,
+    condition: Tensor | None = None,
 ) -> tuple[Tensor, LayerState]:
     """PyTorch's fused layers (oneDNN for the LSTM)."""
     if embedding is not None:
         inputs = F.embedding(inputs, embedding)
     if not inputs.is_floating_point():
         if layer.input_size > DENSE_ONE_HOT:
-            return run_reference(layer, inputs, state, weight_hh, lengths)
+            return run_reference(layer, inputs, state, weight_hh, lengths, condition=condition)
         inputs = F.one_hot(inputs, layer.input_size).to(layer.bias.dtype)
     if inputs.shape[1] == 0:
         return inputs.new_zeros(inputs.shape[0], 0, layer.hidden_size), state
-    weights = [layer.weight_ih, weight_hh, layer.bias, torch.zeros_like(layer.bias)]
+    inputs, weight_ih = _with_condition(layer, inputs, condition)
+    weights = [weight_ih, weight_hh, layer.bias, torch.zeros_like(layer.bias)]
     if lengths is not None:
         return _run_packed(layer, inputs, state, weights, lengths)
     first = state.h if isinstance(state, LSTMState) else state
@@ -156,25 +176,43 @@ def run_native(
     weight_hh: Tensor,
     lengths: Tensor | None,
     embedding: Tensor | None = None,
+    condition: Tensor | None = None,
 ) -> tuple[Tensor, LayerState]:
     """The compiled kernels: float32 on the CPU; anything else goes to the library."""
     if weight_hh.dtype != torch.float32 or weight_hh.device.type != "cpu":
-        return run_library(layer, inputs, state, weight_hh, lengths, embedding)
+        return run_library(layer, inputs, state, weight_hh, lengths, embedding, condition)
     if embedding is not None and embedding.shape[0] > inputs.numel():
         inputs, embedding = F.embedding(inputs, embedding), None  # more symbols than positions: a table costs more
     weight_ih: Tensor | None = None
+    beside: Tensor | None = None
     table: Tensor = layer.bias
     if inputs.is_floating_point():
-        weight_ih = layer.weight_ih
+        inputs, weight_ih = _with_condition(layer, inputs, condition)
     elif embedding is not None:
         table = F.linear(embedding, layer.weight_ih, layer.bias)  # (V, G*H)
     else:
         table = layer.weight_ih.T + layer.bias  # (V, G*H)
+    if condition is not None and not inputs.is_floating_point():
+        weight_ih, beside = layer.weight_condition, _at_each_step(condition, inputs.shape[1])
     cell = layer.cell if layer.cell != "rnn" else f"rnn_{layer.nonlinearity}"
     c = state.c if isinstance(state, LSTMState) else None
     first = state.h if isinstance(state, LSTMState) else state
-    outputs, h, c = native_ops.run_window(cell, inputs, lengths, weight_ih, table, weight_hh, first, c)
+    outputs, h, c = native_ops.run_window(cell, inputs, lengths, weight_ih, table, weight_hh, first, c, beside)
     return outputs, LSTMState(h, c) if isinstance(state, LSTMState) else h
+
+
+def _at_each_step(condition: Tensor, steps: int) -> Tensor:
+    """A condition (N, F) as inputs (N, T, F)."""
+    return condition[:, None].expand(-1, steps, -1)
+
+
+def _with_condition(layer: Recurrent, inputs: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Inputs (N, T, D) with the condition beside them, and the weights (G*H, D) of both."""
+    if condition is None:
+        return inputs, layer.weight_ih
+    assert layer.weight_condition is not None
+    both = torch.cat([inputs, _at_each_step(condition, inputs.shape[1])], dim=-1)
+    return both, torch.cat([layer.weight_ih, layer.weight_condition], dim=1)
 
 
 def _run_packed(

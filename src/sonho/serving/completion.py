@@ -33,7 +33,7 @@ class PromptRead:
 
 
 class Completion:
-    """`size` texts from one prompt. `start` is where a session stands; without one a text begins."""
+    """`size` texts from one prompt. `start` is where a session stands; without one a text begins from `condition`."""
 
     def __init__(
         self,
@@ -49,12 +49,13 @@ class Completion:
         num_logprobs: int | None,
         echo_logprobs: int | None = None,
         start: tuple[Array, State] | None = None,
+        condition: Array | None = None,
         history: Sequence[int] = (),
         keeps_stand: bool = False,
     ) -> None:
         self.handle, self.model, self.prompt_number, self.keeps_stand = handle, model, prompt_number, keeps_stand
         self._ids = np.array(prompt_ids, np.int64)
-        self._echo_logprobs, self._start = echo_logprobs, start
+        self._echo_logprobs, self._start, self._condition = echo_logprobs, start, condition
         self.stand: tuple[Array, State] | None = None  # where the rows begin, once the prompt is fed
         seen = (*history, *prompt_ids)
         self.rows = [
@@ -70,7 +71,7 @@ class Completion:
     def steps(self, pace: Pace) -> Iterator[None]:
         """Feed the prompt, a slice at a time; `stand` is then where the rows begin."""
         stepper = self.model.stepper
-        fed, state = self._ids, stepper.initial_state(1)
+        fed, state = self._ids, stepper.initial_state(1, self._condition)
         if self._start is not None:
             logits, state = self._start
         else:

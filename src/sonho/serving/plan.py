@@ -50,6 +50,7 @@ def make_plan(request: CompletionRequest, model: ServedModel, handle: Handle, se
     _check(request, choices, rows, has_session=session is not None)
     max_tokens = DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
     settings, bias = make_settings(request, model, max_tokens=max_tokens, stop=request.stop)
+    condition = model.told(request)
     given = prompts_of(request.prompt)
     prompts = [_ids_of(prompt, model) for prompt in given]
     _check_size(request, rows * max_tokens * len(prompts), sum(map(len, prompts)))
@@ -66,7 +67,7 @@ def make_plan(request: CompletionRequest, model: ServedModel, handle: Handle, se
                 handle, model, number, ids, settings, bias, seed=seed, size=rows if max_tokens else 0,
                 num_logprobs=row_logprobs, echo_logprobs=scored,
                 start=session.stand if session else None, history=session.recent_ids if session else (),
-                keeps_stand=session is not None,
+                condition=condition, keeps_stand=session is not None,
             )
         )  # fmt: skip
     shown = [
@@ -94,6 +95,8 @@ def _check(request: CompletionRequest, choices: int, rows: int, *, has_session: 
         raise bad_request(f"stop has at most {MOST_STOPS} strings", "stop")
     if has_session and (rows > 1 or len(prompts_of(request.prompt)) > 1):
         raise bad_request("a session goes on with one text: one prompt, n 1; fork it for more", "session")
+    if has_session and (request.label is not None or request.vector is not None):
+        raise bad_request("a session keeps what it was told when it began; leave out label and vector", "label")
     if has_session and request.echo and request.logprobs is not None:
         raise bad_request("a session's prompt cannot be scored; leave out echo or logprobs", "echo")
 

@@ -54,7 +54,22 @@ class SamplingRequest(Request):
     ) = None
 
 
-class CompletionRequest(SamplingRequest):
+LabelName = Annotated[str, Field(min_length=1, max_length=limits.MOST_STOP_CHARS)]
+
+
+class ConditionRequest(Request):
+    """What a conditioned model makes a text from; see ConditionOptions in decoding/settings.py."""
+
+    label: (
+        LabelName
+        | Annotated[list[LabelName], Field(min_length=1, max_length=limits.MOST_LABELS)]
+        | Annotated[dict[LabelName, Annotated[Number, Field(ge=0)]], Field(min_length=1, max_length=limits.MOST_LABELS)]
+        | None
+    ) = None
+    vector: Annotated[list[Number], Field(min_length=1, max_length=limits.MOST_VECTOR)] | None = None
+
+
+class CompletionRequest(SamplingRequest, ConditionRequest):
     """POST /v1/completions: OpenAI's fields, and some of our own."""
 
     model: ModelName | None = None
@@ -125,7 +140,7 @@ class DetokenizeRequest(Request):
     tokens: Annotated[list[TokenId], Field(max_length=limits.MOST_PROMPT_TOKENS)]
 
 
-class SessionRequest(Request):
+class SessionRequest(ConditionRequest):
     model: ModelName | None = None
     text: Text | None = None
 

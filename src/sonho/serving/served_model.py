@@ -13,6 +13,9 @@ from sonho.config import Weights
 from sonho.decoding.network import NetworkStepper
 from sonho.decoding.stepper import build_stepper
 from sonho.errors import UsageError
+from sonho.serving.problems import bad_request
+from sonho.serving.schemas import ConditionRequest
+from sonho.storage.condition import Rows, told_row
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, count_parameters, find_model_file, load_model_file
 from sonho.text import masked_ids
 
@@ -58,8 +61,17 @@ class ServedModel:
                 "data_kind": self.file.data_kind,
                 "tokenizer": self.tokenizer.level,
                 "bits_per_char": float(bits) if isinstance(bits, int | float) else None,
+                "condition": config.condition,
+                "labels": [] if self.file.condition is None else list(self.file.condition.labels),
             },
         }
+
+    def told(self, request: ConditionRequest) -> Rows | None:
+        """The row (1, F) of the label or vector of a request, None where there is none. Raises Problem."""
+        try:
+            return told_row(self.file.condition, request.label, request.vector)
+        except UsageError as error:
+            raise bad_request(str(error), "label" if request.label is not None else "vector") from None
 
     def units_of(self, layer: int) -> NetworkStepper:
         """A network whose `hidden` is what `layer` gives out. Raises UsageError for an n-gram model."""

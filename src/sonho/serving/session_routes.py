@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from sonho.decoding.state import State
 from sonho.serving.completion import begin, feed_slowly
 from sonho.serving.context import context_of
 from sonho.serving.pace import Pace
@@ -24,7 +25,8 @@ async def create(request: Request, body: SessionRequest) -> Response:
     context = context_of(request)
     model = context.model(body.model)
     context.sessions.check_room()
-    ids, stand = await context.run(request, model, lambda pace: _read(model, body.text or "", pace))
+    first = model.stepper.initial_state(1, model.told(body))
+    ids, stand = await context.run(request, model, lambda pace: _read(model, body.text or "", first, pace))
     return AsciiJSON(context.sessions.add(model, stand, ids).shown())
 
 
@@ -50,7 +52,7 @@ async def delete(request: Request, id: str) -> Response:
     return AsciiJSON({"id": id, "object": "session", "deleted": True})
 
 
-def _read(model: ServedModel, text: str, pace: Pace) -> Generator[None, None, tuple[list[int], Any]]:
+def _read(model: ServedModel, text: str, first: State, pace: Pace) -> Generator[None, None, tuple[list[int], Any]]:
     ids = model.tokenizer.encode(text).astype(np.int64)
-    stand = yield from feed_slowly(model, begin(model, ids), model.stepper.initial_state(1), pace)
+    stand = yield from feed_slowly(model, begin(model, ids), first, pace)
     return ids.tolist(), stand

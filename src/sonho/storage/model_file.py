@@ -8,6 +8,8 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
     layers.i.bias         (G*H)
     layers.i.weight       (2H, kernel_size, D)   conv, instead of the three above; its bias is (2H)
     layers.i.norm.weight, layers.i.norm.bias (H) only with layer_norm
+    layers.0.weight_condition (G*H, F)           conditioned on F numbers, into the input
+    layers.i.first.weight, layers.i.first.bias   conditioned, into the state: (2H, F), (2H) lstm; else H rows
     output.weight         (V, H)      not where tied
     output.bias           (V)
     reverse.i.*                       classify, tag: the layers that read from the end, like layers.i.*; with both
@@ -32,6 +34,7 @@ import numpy as np
 
 from sonho.config import DataKind, ModelConfig, SamplingConfig, TaskName, from_stored, to_dict
 from sonho.errors import DataError, InputNotFoundError, ModelFileError
+from sonho.storage.condition import Condition, condition_from_json
 from sonho.storage.container import Arrays, read_container, write_container
 from sonho.text import Tokenizer, tokenizer_from_json
 
@@ -55,6 +58,7 @@ class ModelFile:
         default_factory=dict
     )  # a code (uint8) a weight, see training/gradient_rms.py; or empty
     labels: tuple[str, ...] = ()  # of labelled data: the name of each number
+    condition: Condition | None = None  # what the network was told beside the text
 
 
 def save_model_file(path: Path, model_file: ModelFile) -> None:
@@ -69,6 +73,8 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
     }
     if model_file.labels:
         header["labels"] = list(model_file.labels)
+    if model_file.condition is not None:
+        header["condition"] = model_file.condition.to_json()
     codes = {f"{RMS_PREFIX}{name}": array for name, array in model_file.gradient_rms.items()}
     write_container(path, "model", header, {**model_file.arrays, **codes})
 
@@ -91,6 +97,7 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
             sampling=from_stored(SamplingConfig, header["sampling"]),
             record=dict(header["record"]),
             labels=_labels(header.get("labels", [])),
+            condition=condition_from_json(header.get("condition")),
             gradient_rms={name.removeprefix(RMS_PREFIX): stored[name] for name in stored if name not in arrays},
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
@@ -112,7 +119,9 @@ def find_model_file(path: Path) -> Path:
     return path
 
 
-def expected_shapes(config: ModelConfig, vocab_size: int, num_labels: int = 0) -> dict[str, tuple[int, ...]]:
+def expected_shapes(
+    config: ModelConfig, vocab_size: int, num_labels: int = 0, condition_size: int = 0
+) -> dict[str, tuple[int, ...]]:
     """The name and shape of every array that a network of this configuration has.
 
     >>> shapes = expected_shapes(ModelConfig(cell="lstm", hidden_size=128), vocab_size=84)
@@ -135,12 +144,25 @@ def expected_shapes(config: ModelConfig, vocab_size: int, num_labels: int = 0) -
             shapes[f"{prefix}.weight_ih"] = (rows, inputs)
             shapes[f"{prefix}.weight_hh"] = (rows, size)
             shapes[f"{prefix}.bias"] = (rows,)
+        if condition_size:
+            shapes |= _condition_shapes(config, layer, condition_size)
         if config.layer_norm:
             shapes[f"{prefix}.norm.weight"] = shapes[f"{prefix}.norm.bias"] = (size,)
         inputs = size
     if not config.tied:
         shapes["output.weight"] = (vocab_size, size)
     shapes["output.bias"] = (vocab_size,)
+    return shapes
+
+
+def _condition_shapes(config: ModelConfig, layer: int, condition_size: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    if layer == 0 and config.condition_into != "state":
+        shapes["layers.0.weight_condition"] = (GATES[config.cell] * config.hidden_size, condition_size)
+    if config.condition_into != "input":
+        rows = config.hidden_size * (2 if config.cell == "lstm" else 1)
+        shapes[f"layers.{layer}.first.weight"] = (rows, condition_size)
+        shapes[f"layers.{layer}.first.bias"] = (rows,)
     return shapes
 
 
@@ -178,7 +200,10 @@ def _check_arrays(loaded: ModelFile) -> None:
         raise DataError("tied weights need embedding_dim = hidden_size")
     if loaded.model.num_layers > len(loaded.arrays):
         raise DataError(f"{loaded.model.num_layers} layers, but only {len(loaded.arrays)} arrays")
-    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size, len(loaded.labels))
+    size, is_told = 0 if loaded.condition is None else loaded.condition.size, loaded.model.condition != "none"
+    if is_told != (size > 0) or (is_told and (loaded.model.cell == "conv" or loaded.model.task != "generate")):
+        raise DataError(f"condition {loaded.model.condition!r} of {size} numbers for cell {loaded.model.cell!r}")
+    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size, len(loaded.labels), size)
     for name in sorted(expected.keys() | loaded.arrays.keys()):
         found = loaded.arrays.get(name)
         if found is None or name not in expected:

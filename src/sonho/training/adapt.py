@@ -74,7 +74,7 @@ class AdaptiveStepper:
         # Logits that wait for the token after the last one: (logits, tokens, the state that came after them).
         self._waiting: tuple[Tensor, Tensor, State] | None = None
 
-    def initial_state(self, batch_size: int) -> State:
+    def initial_state(self, batch_size: int, condition: Array | None = None) -> State:
         return _arrays(self._model.initial_state(batch_size))
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
@@ -152,6 +152,8 @@ def check_adaptable(model_file: ModelFile) -> None:
         raise UsageError("an n-gram model has no weights to adapt; train a network")
     if model_file.window:
         raise UsageError("a model trained on the last symbol of windows cannot be adapted; train it on a stream")
+    if model_file.condition is not None:
+        raise UsageError("a conditioned model cannot be adapted; train on the text together with its labels or vectors")
     if not model_file.gradient_rms:
         raise UsageError("the model holds no gradient statistics to adapt with; train it to its end with this version")
 

@@ -21,6 +21,7 @@ from sonho.evaluation.labels import LabelReport
 from sonho.models.classifier import make_labeller
 from sonho.models.encoder import start_from
 from sonho.models.language_model import State, load_arrays, to_arrays
+from sonho.storage.condition import Condition
 from sonho.storage.model_file import ModelFile
 from sonho.training.language import Say, seconds_of
 from sonho.training.task import Measured
@@ -35,6 +36,8 @@ class LabellingTask:
     data_kind: DataKind = "records"
     window = 0
     unit = "of error"
+    condition: Condition | None = None
+    told_digest = ""
 
     def __init__(self, config: Config, corpus: Corpus, say: Say, start: ModelFile | None = None) -> None:
         self.config, self.corpus, self.labels = config, corpus, corpus.label_names

@@ -22,6 +22,7 @@ from sonho.models.language_model import LanguageModel, State, load_arrays
 from sonho.storage.container import Arrays
 from sonho.storage.model_file import ModelFile
 from sonho.text import masked_ids
+from sonho.training.conditioning import fit_conditions
 from sonho.training.gradient_rms import MOST_GRADIENTS, measure_rms
 from sonho.training.task import Measured
 from sonho.training.validation import validation_report
@@ -29,6 +30,8 @@ from sonho.training.validation import validation_report
 Say = Callable[[str], None]
 # While it learns, a huge held-out part is looked at through this many tokens; the last look is at all.
 VALIDATION_TOKENS = 200_000
+# Samples while it learns are of the commonest labels only.
+LABELS_SHOWN = 4
 # How long measuring takes is found out with so much of it.
 TRIAL_TOKENS, TRIAL_GRADIENTS = 10_000, 8
 # The gradients' statistics of a run of seconds are taken from fewer gradients: so many for each second.
@@ -56,9 +59,13 @@ class LanguageTask:
             self.data_kind, self.window = ("windows", self.batches.window) if last else ("stream", 0)
             if last:
                 self._leave_out_parts_without_a_window()
+        self.conditions = fit_conditions(config, corpus)
+        self.condition = None if self.conditions is None else self.conditions.condition
+        self.told_digest = "" if self.conditions is None else self.conditions.digest
         torch.manual_seed(config.training.seed)
         masked = masked_ids(self.tokenizer, self.data_kind)
-        self.model = LanguageModel(config.model, self.tokenizer.vocab_size, masked)
+        size = 0 if self.condition is None else self.condition.size
+        self.model = LanguageModel(config.model, self.tokenizer.vocab_size, masked, condition_size=size)
         if start is not None:
             load_arrays(self.model, start.arrays)
 
@@ -69,6 +76,9 @@ class LanguageTask:
         last_only = self.window > 0
         inputs = torch.from_numpy(batch.inputs)  # (N, T)
         targets = torch.from_numpy(batch.targets[:, -1:] if last_only else batch.targets)
+        if self.conditions is not None and batch.labels is not None:  # records: each batch begins anew
+            told = torch.from_numpy(self.conditions.rows[batch.labels])  # (N, F)
+            state = self.model.initial_state(len(told), told)
         return self.model.loss(inputs, targets, state, last_only=last_only)
 
     def validate(self) -> Measured:
@@ -105,7 +115,7 @@ class LanguageTask:
         model = Model(made)
         # Each text has a seed of its own: with one for all, the texts of a gallery fall into step.
         seeds = itertools.count(self.config.training.seed + 1000 * number)
-        for temperature, prompt in itertools.product(temperatures, prompts):
+        for temperature, prompt, label in itertools.product(temperatures, prompts, self._shown_labels()):
             generation = model.generate(
                 prompt,
                 max_tokens=max_tokens,
@@ -115,8 +125,17 @@ class LanguageTask:
                 min_p=sampling.min_p,
                 repetition_penalty=sampling.repetition_penalty,
                 seed=next(seeds) % 2**63,
+                label=label,
             )
-            yield {"prompt": prompt, "temperature": temperature, "text": generation.text}
+            shown = {} if label is None else {"label": label}
+            yield {"prompt": prompt, "temperature": temperature, **shown, "text": generation.text}
+
+    def _shown_labels(self) -> list[str | None]:
+        """The commonest labels, of which samples are shown; [None] where there are none."""
+        if self.condition is None or not self.condition.labels:
+            return [None]
+        by_share = sorted(zip(self.condition.mean, self.condition.labels, strict=True), reverse=True)
+        return [label for _, label in by_share[:LABELS_SHOWN]]
 
     def closing_seconds(self) -> float:
         parts = [part for part in (self.corpus.validation, self.corpus.test) if part is not None]
@@ -127,13 +146,13 @@ class LanguageTask:
         if parts:
             trial = min(parts[0].num_tokens, TRIAL_TOKENS)
             closing += tokens / trial * seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
-        if not self.window:
+        if self._is_adaptable():
             trials = self._gradients() / TRIAL_GRADIENTS
             closing += trials * seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS))
         return closing
 
     def finish(self, kept: ModelFile) -> None:
-        if not self.window:
+        if self._is_adaptable():
             kept.gradient_rms = self._gradient_rms(self._gradients())
 
     def report(self, part: Part) -> tuple[Report, dict[str, float]]:
@@ -141,8 +160,19 @@ class LanguageTask:
         return report, {"loss": report.loss, "bits_per_char": report.bits_per_char}
 
     def _report(self, part: Part, limit: int) -> Report:
-        stride = self.config.data.stride
-        return validation_report(self.model, part, self.tokenizer, self.data_kind, self.window, stride, limit=limit)
+        return validation_report(
+            self.model,
+            part,
+            self.tokenizer,
+            self.data_kind,
+            self.window,
+            self.config.data.stride,
+            limit=limit,
+            conditions=None if self.conditions is None else self.conditions.rows,
+        )
+
+    def _is_adaptable(self) -> bool:
+        return not self.window and self.conditions is None
 
     def _gradients(self) -> int:
         """How many gradients the statistics at the end are taken from."""

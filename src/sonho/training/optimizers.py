@@ -113,7 +113,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[AnyOptimiz
     if config.optimizer == "sgd":
         return [torch.optim.SGD(model.parameters(), lr=rate, momentum=config.momentum, nesterov=True)]
     matrices = _muon_groups(model) if config.optimizer == "muon" else []
-    table = _one_hot_table(model)
+    table = _one_hot_table(model) + _condition_maps(model)
     taken = {id(p) for group in matrices for p in group["params"]} | {id(p) for p in table}
     rest = [p for p in model.parameters() if id(p) not in taken]
     groups = [
@@ -138,6 +138,12 @@ def _one_hot_table(model: nn.Module) -> list[nn.Parameter]:
 def _layers(model: nn.Module) -> list[tuple[int, Any]]:
     """The layers of both directions, each with its place in the stack."""
     return [pair for name in ("layers", "reverse") for pair in enumerate(getattr(model, name, []))]
+
+
+def _condition_maps(model: nn.Module) -> list[nn.Parameter]:
+    """The maps of a condition, of which each label has a column of its own, as a symbol has of a table."""
+    ending = ("weight_condition", "first.weight")
+    return [parameter for name, parameter in model.named_parameters() if name.endswith(ending)]
 
 
 def _muon_groups(model: nn.Module) -> list[dict[str, Any]]:

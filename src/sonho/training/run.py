@@ -25,6 +25,7 @@ from sonho.text import tokenizer_from_json
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from sonho.training.conditioning import records_for_conditions
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
 from sonho.training.held_out import choose_validation
@@ -102,15 +103,17 @@ def _fresh(
     callbacks: Sequence[Callback],
     began: float,
 ) -> Result:
-    config = build_config(settings)
-    set_threads(config)
     given = given_settings(settings)
+    config = records_for_conditions(build_config(settings), given)
+    set_threads(config)
     labels = config.model.task != "generate"
     if labels:
         config = prepare_labels(config, given)
     start, tokenizer = None, None
     if init:
         start = load_model_file(init)
+        if start.condition is not None:
+            raise UsageError("--init cannot start from a conditioned model; train on its records and the new ones")
         if labels:
             config = fit_to_start(config, given, start)
             given |= {f"model.{key}" for key in (*OF_THE_START, "bidirectional")}
@@ -142,7 +145,7 @@ def train_corpus(
     start: ModelFile | None = None,
 ) -> Result:
     """As `train` into a folder that is free, from a corpus that was read; `given` are the settings not to be chosen."""
-    if config.model.cell == "ngram":
+    if config.model.cell == "ngram" and config.model.condition == "none":
         seconds, validation, test = count_ngrams(folder, config, corpus)
         return Result(folder, True, seconds, validation=validation, test=test)
     made = planned(config, given, corpus, time.perf_counter() - began)
@@ -172,11 +175,11 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Pl
 
 def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str, ...]:
     """What `train` would choose for these texts here, and why, without training."""
-    config = build_config(settings or {})
+    given = given_settings(settings or {})
+    config = records_for_conditions(build_config(settings or {}), given)
     if config.model.cell == "ngram":
         raise UsageError("an n-gram is counted, not trained; there is nothing to choose")
     set_threads(config)
-    given = given_settings(settings or {})
     if config.model.task != "generate":
         config = prepare_labels(config, given)
     with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ import torch
 import sonho
 from sonho.config import Config, TaskName, to_dict
 from sonho.data.corpus import Corpus
+from sonho.errors import UsageError
 from sonho.evaluation.labels import LabelReport
 from sonho.evaluation.metrics import Report
 from sonho.models.language_model import load_arrays, to_arrays
@@ -67,6 +68,8 @@ class Session:
         self.began, self.most_seconds = began, most_seconds
         self.task = make_task(config, corpus, say, start)
         self.corpus, self.batches = self.task.corpus, self.task.batches
+        if checkpoint is not None and checkpoint[0].get("told", "") != self.task.told_digest:
+            raise UsageError("the vectors or labels are not those that this run was trained on; give the old ones")
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
         for note in self.batches.notes:
             say(note)
@@ -130,7 +133,7 @@ class Session:
         """The weights now in the model, as a model file. Nothing in it depends on the clock or the machine."""
         counters = self.trainer.counters
         data = to_dict(self.config.data)
-        data["test"] = ""  # may be a path of this machine
+        data["test"] = data["vectors"] = ""  # may be paths of this machine
         validated = counters.curve[-1][1] if counters.curve else None
         return ModelFile(
             model=self.config.model,
@@ -140,6 +143,7 @@ class Session:
             window=self.task.window,
             sampling=self.config.sampling,
             labels=self.corpus.label_names,
+            condition=self.task.condition,
             record={
                 "sonho": sonho.__version__,
                 "torch": torch.__version__,
@@ -167,6 +171,7 @@ class Session:
             "config": to_dict(self.config),
             "tokenizer": self.corpus.tokenizer.to_json(),
             "digest": self.corpus.digest,
+            "told": self.task.told_digest,
             "paths": [path if path == "-" else os.path.abspath(path) for path in self.paths],
             "plan": self.plan_text,
             "baselines": self.baselines,

@@ -17,7 +17,9 @@ from sonho.training.optimizers import DEFAULT_RATES
 from sonho.training.plan import SIZES
 
 # Settings that change how well a text is learned and leave what is measured as it is.
-SEARCHABLE = {f"model.{field.name}" for field in dataclasses.fields(ModelConfig) if field.name != "task"} | {
+SEARCHABLE = {
+    f"model.{field.name}" for field in dataclasses.fields(ModelConfig) if field.name not in ("task", "condition")
+} | {
     "data.batch_size",
     "data.bptt",
     "training.optimizer",

@@ -16,6 +16,7 @@ from sonho.config import DataKind
 from sonho.data.batches import Batch, Batches
 from sonho.data.corpus import Corpus, Part
 from sonho.models.language_model import State
+from sonho.storage.condition import Condition
 from sonho.storage.model_file import ModelFile
 
 
@@ -49,6 +50,8 @@ class Task(Protocol):
     data_kind: DataKind
     window: int  # > 0: the model is fed the last `window` tokens
     unit: str  # of the score, for messages
+    condition: Condition | None  # what the network is told beside the text
+    told_digest: str  # SHA-256 of all that it is told; a run that goes on must find it unchanged
 
     def initial_state(self, batch_size: int) -> State:
         """What is carried into the first window of a text; nothing, where each batch stands alone."""

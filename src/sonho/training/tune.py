@@ -94,6 +94,8 @@ class Reader:
             raise UsageError("an n-gram is counted, not trained; there is nothing to tune")
         if config.model.task != "generate":
             raise UsageError(f"only models that generate are tuned; model.task is {config.model.task}")
+        if config.model.condition != "none":
+            raise UsageError(f"conditioned models are not tuned; model.condition is {config.model.condition}")
         if read_shares(config.data).test_file:
             config.data.test = ""
         set_threads(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -22,14 +23,21 @@ def validation_report(
     stride: int,
     *,
     limit: int = 0,
+    conditions: np.ndarray | None = None,
 ) -> Report:
-    """Score `part` with the weights now in `model`, frozen; `limit` > 0 looks at about so many tokens."""
+    """Score `part` with the weights now in `model`, frozen; `limit` > 0 looks at about so many tokens.
+
+    `conditions` (C, F): what a conditioned model is told of a record, by its label.
+    """
     tally = Tally(tokenizer)
     model.eval()
     with torch.no_grad():
         for block in scoring_blocks(part, data_kind, window, stride, tokenizer.eos_id, limit=limit):
             if block.fresh:
-                state = model.initial_state(block.inputs.shape[0])
+                told = None
+                if conditions is not None and block.labels is not None:
+                    told = torch.from_numpy(conditions[block.labels])  # (N, F)
+                state = model.initial_state(block.inputs.shape[0], told)
             logits, state = model(torch.from_numpy(block.inputs), state, last_only=block.last_only)
             seen = block.targets[:, -1:] if block.last_only else block.targets  # (N, T)
             targets = torch.from_numpy(seen)
