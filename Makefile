@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test sanitize check format soak harness bench docs web clean help
+.PHONY: demo test sanitize check format soak harness bench board docs web clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -53,6 +53,9 @@ $(PEERS)/.ready: benchmarks/requirements.txt
 
 bench: $(READY) $(PEERS)/.ready  ## measure for half an hour; AG_NEWS=titles.csv.gz and QUICK=1 are options
 	$(BIN)/python benchmarks/run.py $(if $(AG_NEWS),--ag-news '$(AG_NEWS)') $(if $(QUICK),--quick)
+
+board: $(READY) $(PEERS)/.ready  ## the board of docs/board.md, hours; CORPORA=folder and ARGUMENTS='--budgets 10 60 --seeds 1' are options
+	$(BIN)/python benchmarks/time_to_quality.py '$(CORPORA)' $(ARGUMENTS)
 
 HARNESS := .venv-harness
 $(HARNESS)/.ready:

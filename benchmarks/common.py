@@ -18,10 +18,11 @@ from typing import Any
 from sonho.errors import SonhoError
 from sonho.native import library
 
+DEFAULT_RESULTS = Path(__file__).parent / "results"
 # BENCH_RESULTS takes the results of a trial elsewhere.
-RESULTS = Path(os.environ.get("BENCH_RESULTS") or Path(__file__).parent / "results")
+RESULTS = Path(os.environ.get("BENCH_RESULTS") or DEFAULT_RESULTS)
 # Written while a benchmark runs; they do not change what is measured.
-OUTPUTS = ("benchmarks/results", "benchmarks/RESULTS.md", "docs/results.md")
+OUTPUTS = ("benchmarks/results", "benchmarks/RESULTS.md", "docs/results.md", "docs/board.md", "docs/images")
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]

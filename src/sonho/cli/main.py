@@ -22,6 +22,7 @@ from sonho.errors import SonhoError
 # name -> sentence; the module of a command is loaded when it is called, so that each stays quick.
 COMMANDS = {
     "train": "Train a model on a text or on a table of short texts.",
+    "tune": "Search for better settings than the plan's, and write a recipe.",
     "generate": "Write text with a trained model.",
     "predict": "Label texts with a classifier, or restore them with a tagger.",
     "evaluate": "Measure a model on held-out text, in bits per character, or its labels.",
@@ -140,6 +141,7 @@ def _guarded(arguments: list[str] | None) -> int:
         return _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
+        extra["optuna"] = "tune"
         extra |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "starlette"), "serve")
         extra |= {"mido": "music", "PIL": "music", "rdkit": "chem"}
         if error.name in extra:

@@ -107,10 +107,10 @@ def _fresh(
     callbacks: Sequence[Callback],
     began: float,
 ) -> Result:
-    given = {f"{section}.{key}" for section, values in settings.items() for key in values}
+    given = given_settings(settings)
     config = records_for_conditions(build_config(settings), given)
     check_prior(config)
-    _set_threads(config)
+    set_threads(config)
     labels = config.model.task != "generate"
     if labels:
         config = prepare_labels(config, given)
@@ -135,6 +135,22 @@ def _fresh(
     corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
     for line in corpus.notes:
         say(line)
+    return train_corpus(corpus, folder, config, given, paths, say=say, callbacks=callbacks, began=began, start=start)
+
+
+def train_corpus(
+    corpus: Corpus,
+    folder: Path,
+    config: Config,
+    given: Set[str],
+    paths: Sequence[str],
+    *,
+    say: Say,
+    callbacks: Sequence[Callback],
+    began: float,
+    start: ModelFile | None = None,
+) -> Result:
+    """As `train` into a folder that is free, from a corpus that was read; `given` are the settings not to be chosen."""
     if config.model.cell == "ngram" and config.model.condition == "none":
         seconds, validation, test = count_ngrams(folder, config, corpus)
         return Result(folder, True, seconds, validation=validation, test=test)
@@ -165,11 +181,11 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Pl
 
 def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str, ...]:
     """What `train` would choose for these texts here, and why, without training."""
-    given = {f"{section}.{key}" for section, values in (settings or {}).items() for key in values}
+    given = given_settings(settings or {})
     config = records_for_conditions(build_config(settings or {}), given)
     if config.model.cell == "ngram":
         raise UsageError("an n-gram is counted, not trained; there is nothing to choose")
-    _set_threads(config)
+    set_threads(config)
     if config.model.task != "generate":
         config = prepare_labels(config, given)
     with tempfile.TemporaryDirectory() as folder:
@@ -228,7 +244,7 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say, b
                 header["seconds"] = (values.get("minutes") or 0.0) * 60.0  # of learning, all runs together
             stored[section][key] = value
     config = build_config(stored)
-    _set_threads(config)
+    set_threads(config)
     if not config.training.threads:
         # Sums are taken in another order by another number of threads, and bits would differ.
         torch.set_num_threads(header["threads"])
@@ -248,11 +264,17 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say, b
     return Session(folder, paths, config, corpus, header["plan"], say, began, checkpoint=(header, arrays))
 
 
-def _set_threads(config: Config) -> None:
+def set_threads(config: Config) -> None:
+    """Let torch use as many threads as were asked for."""
     threads = config.training.threads or threads_wanted()
     if threads:
         with contextlib.suppress(RuntimeError):
             torch.set_num_threads(threads)
+
+
+def given_settings(settings: Settings) -> set[str]:
+    """The names, "section.key", of what was said."""
+    return {f"{section}.{key}" for section, values in settings.items() for key in values}
 
 
 def default_output(paths: Sequence[str]) -> Path:

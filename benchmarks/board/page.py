@@ -1,0 +1,193 @@
+"""docs/board.md and its picture, made from the results, so that no number is typed by hand."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from board.entrants import ENTRANTS, Entrant
+from board.plot import Line, Panel, svg
+from board.results import PATH, Cell, Results, median
+from common import DEFAULT_RESULTS
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PICTURE = Path("images") / "time-to-quality.svg"
+COLUMNS = 2  # of samples
+GENERATED = "Written by `python benchmarks/time_to_quality.py`; do not edit."
+INTRODUCTION = """\
+The best model in the minutes that there are, in nats per character (less is better): each entrant learns for so many
+seconds of wall clock, counted from the cold start of its process, and is then scored on text that it has never seen.
+
+*Split.* The last tenth of a text is the test part (AG News: a tenth of the titles, by hash), read for the score only.
+Of the rest, a fiftieth (at least 10,000 bytes) is the validation part, as `sonho train` by the clock holds it out: by
+it every entrant keeps its best weights, and by it the settings of the peers were picked, in trials that are not part of
+their time. *Protocols.* The first figure is of one stream with everything that a model remembers; in brackets, cold
+windows of 256 characters, each by itself. What exactly is done stands at the top of `benchmarks/board/scoring.py`. Of
+xz it is what the test part adds to a file of all that was before it; in brackets, the test part by itself. Every figure
+is the median of the seeds that are there.
+"""
+
+
+def write_page(results: Results) -> None:
+    """Write the page and the picture; a trial's (BENCH_RESULTS) beside its results."""
+    if not results.cells:
+        return
+    docs = DOCS if PATH.parent == DEFAULT_RESULTS else PATH.parent
+    (docs / PICTURE).parent.mkdir(parents=True, exist_ok=True)
+    (docs / PICTURE).write_text(picture(results), encoding="utf-8")
+    (docs / "board.md").write_text(page(results), encoding="utf-8")
+    print(docs / "board.md", flush=True)
+
+
+def page(results: Results) -> str:
+    lines = ["# Time to quality", "", GENERATED, "", INTRODUCTION]
+    lines += [f"![Loss over seconds of every entrant]({PICTURE.as_posix()})", ""]
+    lines += ["Marks: the test part, one stream, at each budget. Thin lines: the validation part while learning.", ""]
+    for text in dict.fromkeys(cell["text"] for cell in results.cells):
+        lines += [f"## {text}", "", *table(results, text), "", *verdict(results, text), ""]
+    return "\n".join([*lines, *picked(results), *samples(results), *where(results)])
+
+
+def table(results: Results, text: str) -> list[str]:
+    """A row an entrant, a column a budget."""
+    columns = budgets(results, text)
+    heads = ["", "parameters", *(f"{budget:g} s" for budget in columns)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for entrant in ENTRANTS:
+        rows = {budget: found(results, text, entrant, budget) for budget in columns}
+        if not any(rows.values()):
+            continue
+        size = median([cell for cells in rows.values() for cell in cells][-1:], "parameters")
+        shown = [_figures(cells) for cells in rows.values()]
+        lines.append(f"| {entrant.title} | {f'{size:,.0f}' if size else '-'} | {' | '.join(shown)} |")
+        if any("adaptive" in cell for cells in rows.values() for cell in cells):
+            shown = [_number(median(cells, "adaptive")) for cells in rows.values()]
+            lines.append(f"| *{entrant.title}, adaptive: learns on while it is scored* | | {' | '.join(shown)} |")
+    return lines
+
+
+def verdict(results: Results, text: str) -> list[str]:
+    """Whether sonho is ahead of every peer at each budget, or who is ahead of it."""
+    lines = []
+    own = next(entrant for entrant in ENTRANTS if entrant.name == "sonho")
+    for budget in budgets(results, text):
+        mine = median(found(results, text, own, budget), "stream")
+        if mine is None:
+            continue
+        others = {
+            entrant.title: median(found(results, text, entrant, budget), "stream")
+            for entrant in ENTRANTS
+            if not entrant.name.startswith("sonho")
+        }
+        known = {title: loss for title, loss in others.items() if loss is not None}
+        better = [f"{title} ({loss:.3f})" for title, loss in known.items() if loss < mine]
+        said = f"behind {', '.join(better)}" if better else f"ahead of all {len(known)} peers"
+        lines.append(f"- {budget:g} s: sonho ({mine:.3f}) is {said}.")
+    return lines
+
+
+def picture(results: Results) -> str:
+    panels = []
+    for text in dict.fromkeys(cell["text"] for cell in results.cells):
+        lines = [line for entrant in ENTRANTS if (line := _line(results, text, entrant))]
+        # Of the orders of Kneser-Ney the best stands for all.
+        flat = sorted((line for line in lines if "Kneser" in line.name), key=lambda line: line.points[0][1])
+        best = [Line("best Kneser-Ney", flat[0].points, flat=True)] if flat else []
+        panels.append(Panel(text, [line for line in lines if line not in flat] + best))
+    return svg(panels, "test part, nats per character")
+
+
+def picked(results: Results) -> list[str]:
+    """The settings that were picked for the peers."""
+    rows = [cell for cell in results.cells if cell["seed"] == 0 and _choices(cell)]
+    if not rows:
+        return []
+    lines = ["## What was picked on the validation part", ""]
+    lines += ["| text | entrant | budget | settings |", "|---|---|---|---|"]
+    for cell in rows:
+        chosen = ", ".join(f"{name} {cell['settings'][name]:g}" for name in _choices(cell))
+        lines.append(f"| {cell['text']} | {_title(cell)} | {cell['budget']:g} s | {chosen} |")
+    return [*lines, ""]
+
+
+def samples(results: Results) -> list[str]:
+    lines: list[str] = []
+    for text in dict.fromkeys(cell["text"] for cell in results.cells):
+        cells = [cell for cell in results.cells if cell["text"] == text and cell.get("sample")]
+        if cells:
+            lines += [f"## Samples after 60 seconds: {text}", ""]
+            lines += ["Temperature 0.8, the same prompt for all.", "", "<table>"]
+            for first in range(0, len(cells), COLUMNS):
+                boxes = [
+                    f'<td valign="top"><b>{escape(_title(cell))}</b><pre>{_escaped(cell["sample"])}</pre></td>'
+                    for cell in cells[first : first + COLUMNS]
+                ]
+                lines.append(f"<tr>{''.join(boxes)}</tr>")
+            lines += ["</table>", ""]
+    return lines
+
+
+def where(results: Results) -> list[str]:
+    """The machines and commits, how busy they were, and how the seconds were kept."""
+    machines = sorted({f"{cell['machine']['cores']} cores of {cell['machine']['processor']}" for cell in results.cells})
+    commits = sorted({cell["commit"] for cell in results.cells})
+    loads = sorted(cell["machine"]["load"] or 0.0 for cell in results.cells)
+    timed = [cell for cell in results.cells if cell["budget"]]
+    dates = sorted({cell["date"] for cell in results.cells})
+    lines = ["## Where and how", "", f"{', '.join(machines)}; commits {', '.join(commits)}; {dates[0]} to {dates[-1]}."]
+    lines.append(f"Load before a cell: median {loads[len(loads) // 2]:.1f}, at most {loads[-1]:.1f}.")
+    if timed:
+        late = max(timed, key=lambda cell: cell["seconds"] / cell["budget"])
+        lines.append(f"The latest: {_title(late)}, {late['seconds']:.1f} s of {late['budget']:g} ({late['text']}).")
+    cut = {cell["text"]: cell["left_out"] for cell in results.cells if cell.get("left_out")}
+    lines += [f"Cut out of the test part of {text}, being nowhere else: {n} characters." for text, n in cut.items()]
+    return [*lines, ""]
+
+
+def budgets(results: Results, text: str) -> list[float]:
+    return sorted({cell["budget"] for cell in results.cells if cell["text"] == text and cell["budget"]})
+
+
+def found(results: Results, text: str, entrant: Entrant, budget: float) -> list[Cell]:
+    """The cells of a budget, one a seed; what has no clock stands in every budget that it fits in."""
+    own = [cell for cell in results.cells if cell["text"] == text and cell["entrant"] == entrant.name]
+    if not entrant.clocked:
+        return [cell for cell in own if cell["seconds"] <= budget]
+    return [cell for cell in own if cell["budget"] == budget]
+
+
+def _line(results: Results, text: str, entrant: Entrant) -> Line | None:
+    if not entrant.clocked:
+        cells = [cell for cell in results.cells if cell["text"] == text and cell["entrant"] == entrant.name]
+        return Line(entrant.title, [(cell["seconds"], cell["stream"]) for cell in cells], flat=True) if cells else None
+    points, curve = [], []
+    for budget in budgets(results, text):
+        cells = found(results, text, entrant, budget)
+        seconds, loss = median(cells, "seconds"), median(cells, "stream")
+        if seconds is not None and loss is not None:
+            points.append((seconds, loss))
+            curve = [(at, validated) for at, validated in cells[0]["curve"]]
+    return Line(entrant.title, points, curve, strong=entrant.name == "sonho") if points else None
+
+
+def _figures(cells: list[Cell]) -> str:
+    stream, cold = median(cells, "stream"), median(cells, "cold")
+    return "-" if stream is None else f"{_number(stream)} ({_number(cold)})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _choices(cell: Cell) -> list[str]:
+    entrant = next((each for each in ENTRANTS if each.name == cell["entrant"]), None)
+    return [choice.setting for choice in entrant.choices] if entrant else []
+
+
+def _title(cell: Cell) -> str:
+    return next((each.title for each in ENTRANTS if each.name == cell["entrant"]), str(cell["entrant"]))
+
+
+def _escaped(text: str) -> str:
+    """As it is in a table of Markdown, where an empty line would end the table."""
+    return escape(text.strip("\n")).replace("\n", "<br>")
