@@ -6,7 +6,7 @@ import pytest
 
 from sonho.config import build_config
 from sonho.models.language_model import LanguageModel
-from sonho.training.plan import MOST_EXPOSURE, SYMBOLS_A_WEIGHT, plan, step_tokens
+from sonho.training.plan import MOST_EXPOSURE, plan, step_tokens, symbols_a_weight
 from sonho.training.run import explain
 from sonho.training.speed import Speed, layer_weights, measure_speed, step_flops
 
@@ -37,7 +37,7 @@ def test_every_weight_gets_enough_symbols():
     for seconds in (10, 100, 1000):
         made = choose(5_000_000, seconds).config
         seen = QUICK.tokens(seconds, made, 65, step_tokens(made, 0))
-        assert seen >= SYMBOLS_A_WEIGHT * layer_weights(made.model, 65)
+        assert seen >= symbols_a_weight(seen / 5_000_000) * layer_weights(made.model, 65)
 
 
 def test_a_tiny_text_ends_before_it_is_known_by_heart_and_says_so():

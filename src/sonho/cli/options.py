@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import click
 
@@ -20,6 +20,8 @@ Layer = dict[str, dict[str, Any]]
 FLAGS = {
     "--task": "model.task",
     "--strip": "data.strip",
+    "--pooling": "model.pooling",
+    "--class-weights": "training.class_weights",
     "--level": "data.level",
     "--kind": "data.kind",
     "--columns": "data.columns",
@@ -53,6 +55,26 @@ def weights_flag(command: F) -> F:
 
 
 SETTING_NAMES = {f"{name}.{f.name}" for name, section in SECTIONS.items() for f in dataclasses.fields(section)}
+
+
+class GroupedCommand(click.Command):
+    """A command whose options stand in the help under headings: `headings` says which begins at which option."""
+
+    headings: ClassVar[dict[str, str]] = {}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        heading = "Options"
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record is None:
+                continue
+            named = {self.headings[name] for name in parameter.opts if name in self.headings}
+            heading = "Options" if parameter.opts[-1] == "--help" else (named.pop() if named else heading)
+            groups.setdefault(heading, []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
 
 
 def setting_flags(*names: str) -> Callable[[F], F]:

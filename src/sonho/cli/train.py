@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
-from sonho.cli.options import flag_settings, merge_settings, read_recipe, setting_flags, split_arguments
+from sonho.cli.options import GroupedCommand, flag_settings, merge_settings, read_recipe, setting_flags, split_arguments
 from sonho.errors import UsageError
 
 
-@click.command("train")
+class TrainCommand(GroupedCommand):
+    """Options in the order in which one comes to them: the run, the text, and what only some tasks know."""
+
+    headings: ClassVar[dict[str, str]] = {
+        "--data": "The run",
+        "--level": "The text, for every task",
+        "--task": "Labels (--task classify: one a record; --task tag: one a character)",
+        "--pooling": "Labels (--task classify: one a record; --task tag: one a character)",
+        "--condition": "Texts made from a label (--label-column) or a vector",
+    }
+
+
+@click.command("train", cls=TrainCommand)
 @click.argument("arguments", nargs=-1, metavar="[PATH]... [section.key=value]...")
 @click.option("--data", "data_files", multiple=True, metavar="FILE", help="a text to train on; the same as PATH")
 @click.option("--recipe", metavar="NAME", help="start from a known experiment, or a TOML file of your own")
@@ -19,13 +31,14 @@ from sonho.errors import UsageError
 @setting_flags("--minutes", "--epochs", "--steps", "--seed")
 @click.option("--resume", is_flag=True, help="go on where the checkpoint in RUN stands, bit for bit")
 @click.option("--init", metavar="MODEL", help="start from a trained model; its vocabulary grows as needed")
-@setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
-@setting_flags("--task", "--label-column", "--strip", "--condition", "--vectors")
-@setting_flags("--validation", "--test", "--threads")
 @click.option("--explain", is_flag=True, help="say what would be chosen for this text here, and why; train nothing")
 @click.option("--json", "as_json", is_flag=True, help="write the metrics as JSON lines, nothing else")
 @click.option("--quiet", is_flag=True, help="write nothing but the result")
 @click.option("--list-recipes", is_flag=True, help="list the known experiments and stop")
+@setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
+@setting_flags("--validation", "--test", "--threads")
+@setting_flags("--task", "--label-column", "--pooling", "--class-weights", "--strip")
+@setting_flags("--condition", "--vectors")
 def command(
     arguments: tuple[str, ...],
     data_files: tuple[str, ...],
@@ -49,6 +62,8 @@ def command(
     sonho train names.txt --kind records -o runs/names
     sonho train titles.csv --columns title --kind records model.cell=gru model.hidden_size=128
     sonho train titles.csv --columns title --condition label --label-column topic
+    sonho train --task classify topics.csv --label-column topic
+    sonho train --task tag --strip accents portuguese.txt
     sonho train --recipe nietzsche --data nietzsche.txt
     sonho train --resume -o runs/my
     """

@@ -24,19 +24,20 @@ TABLE = (
     (300_000, {"hidden_size": 256, "batch_size": 16, "bptt": 64}),
     (2_000_000, {"hidden_size": 512, "batch_size": 32, "bptt": 64}),
     (10_000_000, {"hidden_size": 768, "batch_size": 32, "bptt": 64}),
-    (None, {"hidden_size": 1024, "batch_size": 64, "bptt": 64}),
+    (None, {"hidden_size": 1024, "batch_size": 32, "bptt": 64}),
 )
 SIZES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024)
-# A network is as large as the time allows it to see so many symbols for each of its weights.
-SYMBOLS_A_WEIGHT = 5.0
+# A network is as large as the time allows it to see so many symbols for each of its weights: the first number where the
+# text is read once, falling to the second where it is read three times, and so has to be squeezed harder.
+SYMBOLS_A_WEIGHT = (8.0, 5.0)
 # Without a clock nobody knows how long a step takes: no more units than this.
 UNITS_WITHOUT_A_CLOCK = 256
 # Small batches make more steps of the same symbols, large ones quicker symbols: at most 16 rows where fewer than so
 # many symbols will be seen, 64 where more than so many.
 SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
 SYMBOLS_FOR_LARGE_BATCHES = 20_000_000
-# A GRU learns sooner, an LSTM more: by the clock, an LSTM where at least so many symbols will be seen.
-SYMBOLS_FOR_AN_LSTM = 2_000_000
+# A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many.
+SYMBOLS_FOR_AN_LSTM = 2_500_000
 # Records a batch.
 LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
@@ -92,14 +93,14 @@ def plan(
                 break
             if seen_by(sized) < SYMBOLS_FOR_MEDIUM_BATCHES:
                 sized = fill(sized, given, _batch(min(row["batch_size"], SMALL_BATCH), row["bptt"], record_length))
-            enough = seen_by(sized) >= SYMBOLS_A_WEIGHT * layer_weights(sized.model, vocab_size)
-            if enough or "model.hidden_size" in given:
+            wanted = symbols_a_weight(seen_by(sized) / symbols) * layer_weights(sized.model, vocab_size)
+            if seen_by(sized) >= wanted or "model.hidden_size" in given:
                 break
         return sized
 
-    sized = sized_for(filled)
-    if speed is not None and seen_by(sized) < SYMBOLS_FOR_AN_LSTM:
-        sized = sized_for(fill(filled, given, {"model.cell": "gru"}))
+    sized = sized_for(fill(filled, given, {"model.cell": "gru"}) if speed else filled)
+    if seen_by(sized) > SYMBOLS_FOR_AN_LSTM:
+        sized = sized_for(filled)
     weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
     if seen > SYMBOLS_FOR_LARGE_BATCHES:
         sized = fill(sized, given, _batch(64, row["bptt"], record_length))
@@ -117,6 +118,16 @@ def plan(
             f"A text of {symbols:,} tokens is learned by then; more would only teach it by heart, so the rest is spared"
         )
     return Plan(sized, tuple(lines), most_seconds)
+
+
+def symbols_a_weight(passes: float) -> float:
+    """Symbols that each weight should see in a run of so many passes.
+
+    >>> [symbols_a_weight(passes) for passes in (0.1, 1, 2, 3, 20)]
+    [8.0, 8.0, 6.5, 5.0, 5.0]
+    """
+    fresh, repeated = SYMBOLS_A_WEIGHT
+    return fresh + (repeated - fresh) * min(max((passes - 1.0) / 2.0, 0.0), 1.0)
 
 
 def step_tokens(config: Config, record_length: float) -> float:
@@ -163,9 +174,10 @@ def _lines(config: Config, symbols: int, seen: float, weights: int, seconds: flo
         f" dropout {model.dropout:g}, batch {batch}"
     ]
     if seconds is not None:
+        wanted = symbols_a_weight(passes)
         lines.append(
             f"Why: {seconds:.0f} seconds of learning here are about {seen / 1e6:.3g} million tokens at that size,"
-            f" {passes:.2g} passes, {seen / weights:.2g} tokens a recurrent weight ({SYMBOLS_A_WEIGHT:g} wanted)"
+            f" {passes:.2g} passes, {seen / weights:.2g} tokens a recurrent weight ({wanted:.2g} wanted)"
         )
         lines.append("Another size: model.hidden_size=..., and the rest adapts; more in docs/guide/training.md")
     return lines
