@@ -71,6 +71,7 @@ def measure(name: str, corpora: Path, python: str, settings: list[str]) -> tuple
         subprocess.run([*command, "--quiet", *settings], check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - began
         model = sonho.load(run)
+    assert isinstance(model, Model)
     condition, record = model.model_file.condition, model.model_file.record
     assert condition is not None
     asked = [condition.labels[number % condition.size] for number in range(TEXTS)]

@@ -240,7 +240,8 @@ def test_every_recipe_is_sound_and_has_its_command_in_its_head(sonho):
 
     assert set(recipe_names()) == {
         "accents", "ag-news-full", "ag-news-titles", "ag-news-words", "ag_news_topics", "markov", "names",
-        "nietzsche", "nietzsche-conv", "nietzsche-windows", "surnames", "surnames-by-language", "tiny-shakespeare", "titles-by-topic",
+        "nietzsche", "nietzsche-conv", "nietzsche-windows", "surnames", "surnames-by-language", "tiny-shakespeare",
+        "titles-by-topic",
     }  # fmt: skip
     for name in recipe_names():
         path = resources.files("sonho") / "recipes" / f"{name}.toml"
