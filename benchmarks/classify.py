@@ -68,14 +68,14 @@ def row(what: str, report: LabelReport, seconds: float) -> dict[str, Any]:
 
 def topics(corpora: Path, folder: Path) -> list[dict[str, Any]]:
     path = str(topics_file(corpora, folder))
-    result, seconds = run("ag_news_topics", [path], folder)
-    return [row("ag_news_topics", result.test, seconds), *bayes("ag_news_topics", [path], "word", (1, 2))]
+    result, seconds = run("ag-news-topics", [path], folder)
+    return [row("ag-news-topics", result.test, seconds), *bayes("ag-news-topics", [path], "word", (1, 2))]
 
 
 def topics_init(corpora: Path, folder: Path) -> list[dict[str, Any]]:
     """The same records are held out from both: their split depends on text and seed alone."""
     path = str(topics_file(corpora, folder))
-    recipe = read_recipe("ag_news_topics")
+    recipe = read_recipe("ag-news-topics")
     data = {**recipe["data"], **LANGUAGE_MODEL["data"]}
     language = {**LANGUAGE_MODEL, "data": data, "training": {"minutes": START_MINUTES}}
     began = time.perf_counter()
@@ -84,7 +84,7 @@ def topics_init(corpora: Path, folder: Path) -> list[dict[str, Any]]:
     started = {**recipe, "model": own, "training": {"minutes": TOPIC_MINUTES, "learning_rate": 0.003}}
     result = train([path], folder / "started", started, init=str(folder / "language"), say=print)
     assert isinstance(result.test, LabelReport)
-    return [row("ag_news_topics --init language model", result.test, time.perf_counter() - began)]
+    return [row("ag-news-topics --init language model", result.test, time.perf_counter() - began)]
 
 
 def surnames(corpora: Path, folder: Path) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.argument("model")
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
-@setting_flags("--columns", "--field", "--errors")
+@setting_flags("--columns", "--field", "--errors", "--label-column", "--vectors")
 @click.option("--no-baselines", is_flag=True, help="leave out the n-grams, single letters and xz")
 @click.option("--train-text", multiple=True, metavar="FILE", help="fit the n-gram baselines on this text")
 @click.option(
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     help="of a longer text score about this many tokens, spread evenly; 0 = all",
 )
 @click.option("--adapt", is_flag=True, help="once more, learning from each token after scoring it (needs PyTorch)")
-@setting_flags("--label-column", "--vectors")
 @click.option("--svg", metavar="FILE", help="of a classifier or tagger: write the confusion matrix as a picture")
 @weights_flag
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")

@@ -17,9 +17,7 @@ class TrainCommand(GroupedCommand):
     headings: ClassVar[dict[str, str]] = {
         "--data": "The run",
         "--level": "The text, for every task",
-        "--task": "Labels (--task classify: one a record; --task tag: one a character)",
-        "--pooling": "Labels (--task classify: one a record; --task tag: one a character)",
-        "--condition": "Texts made from a label (--label-column) or a vector",
+        "--label-column": "Labels (texts made from them; or, by --task: classify one a record, tag one a letter)",
     }
 
 
@@ -37,8 +35,7 @@ class TrainCommand(GroupedCommand):
 @click.option("--list-recipes", is_flag=True, help="list the known experiments and stop")
 @setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
 @setting_flags("--validation", "--test", "--threads")
-@setting_flags("--task", "--label-column", "--pooling", "--class-weights", "--strip")
-@setting_flags("--condition", "--vectors")
+@setting_flags("--label-column", "--condition", "--vectors", "--task", "--pooling", "--class-weights", "--strip")
 def command(
     arguments: tuple[str, ...],
     data_files: tuple[str, ...],
@@ -61,9 +58,9 @@ def command(
     sonho train my.txt --minutes 3
     sonho train names.txt --kind records -o runs/names
     sonho train titles.csv --columns title --kind records model.cell=gru model.hidden_size=128
-    sonho train titles.csv --columns title --condition label --label-column topic
     sonho train --task classify topics.csv --label-column topic
     sonho train --task tag --strip accents portuguese.txt
+    sonho train titles.csv --columns title --condition label --label-column topic
     sonho train --recipe nietzsche --data nietzsche.txt
     sonho train --resume -o runs/my
     """
