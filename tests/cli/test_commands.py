@@ -249,7 +249,7 @@ def test_every_recipe_is_sound_and_has_its_command_in_its_head(sonho):
         assert f"sonho train --recipe {name}" in path.read_text()
     code, out, _ = sonho("train", "--list-recipes")
     assert code == 0
-    assert len(out.splitlines()) == 12
+    assert len(out.splitlines()) == 14
 
 
 def test_the_doors_of_the_package(stream_run, text_file):
