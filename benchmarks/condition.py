@@ -25,9 +25,11 @@ from pathlib import Path
 
 import sonho
 from common import Row, Tables, installed, machine, save
+from sonho.decoding import Model
 from workers import peers_python
 
 TEXTS, TEMPERATURE = 1000, 0.8
+STRENGTHS = (1.0, 2.0, 3.0)  # of the label
 TOPICS = ("World", "Sports", "Business", "Sci/Tech")
 Pairs = list[tuple[str, str]]  # text, label
 
@@ -69,33 +71,42 @@ def measure(name: str, corpora: Path, python: str, settings: list[str]) -> tuple
         subprocess.run([*command, "--quiet", *settings], check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - began
         model = sonho.load(run)
+    assert isinstance(model, Model)
     condition, record = model.model_file.condition, model.model_file.record
     assert condition is not None
     asked = [condition.labels[number % condition.size] for number in range(TEXTS)]
-    made = model.generate_batch([""] * TEXTS, labels=asked, seeds=range(TEXTS), temperature=TEMPERATURE, max_tokens=200)
+    made = {strength: texts_of(model, asked, strength) for strength in STRENGTHS}
     # The judge learns from four fifths of the other rows, and the last fifth says how good it is.
     held = [pair for number, pair in enumerate(others) if number % 5 == 0]
     learned = [pair for number, pair in enumerate(others) if number % 5]
-    judged = judge(python, learned, generated=[one.text for one in made], real=[text for text, _ in held])
-    right = agreements(judged["generated"], asked)
+    generated = {f"strength {strength:g}": texts for strength, texts in made.items()}
+    judged = judge(python, learned, **generated, real=[text for text, _ in held])
+    right = {kind: agreements(judged[kind], asked) for kind in generated}
     real = agreements(judged["real"], [label for _, label in held])
     row = {
         "corpus": name,
         "labels": condition.size,
         "minutes of training": round(seconds / 60, 1),
         "bits/char": round(record["validation_bits_per_char"], 3),
-        "agreement, %": percent(
-            sum(found == label for found, label in zip(judged["generated"], asked, strict=True)), TEXTS
-        ),
-        "mean over labels, %": mean(right),
+        **{f"agreement at {kind}, %": mean(shares) for kind, shares in right.items()},
         "real texts, mean over labels, %": mean(real),
         "chance, %": round(100 / condition.size, 1),
     }
-    each = [
-        {"corpus": name, "label": label, "generated, %": right[label], "real, %": real.get(label)} for label in right
-    ]
-    examples = {label: [one.text for one, own in zip(made, asked, strict=True) if own == label][:2] for label in right}
-    return row, [{**entry, "two of them": " / ".join(examples[str(entry["label"])])} for entry in each]
+    each = []
+    for label in condition.labels:
+        two = [text for text, own in zip(made[1.0], asked, strict=True) if own == label][:2]
+        shares: Row = {f"{kind}, %": right[kind][label] for kind in generated}
+        each.append(
+            {"corpus": name, "label": label, **shares, "real, %": real.get(label), "two of them": " / ".join(two)}
+        )
+    return row, each
+
+
+def texts_of(model: Model, asked: list[str], strength: float) -> list[str]:
+    made = model.generate_batch(
+        [""] * TEXTS, labels=asked, seeds=range(TEXTS), temperature=TEMPERATURE, max_tokens=200, strength=strength
+    )
+    return [one.text for one in made]
 
 
 def judge(python: str, learned: Pairs, **texts: list[str]) -> dict[str, list[str]]:

@@ -29,7 +29,7 @@ def make_file(condition=LABELS, **settings):
     config = ModelConfig(**{"hidden_size": 17, **settings}, condition=kind)
     tokenizer = fit_tokenizer(["abcdefgh "], DataConfig())
     rng = np.random.default_rng(1)
-    shapes = expected_shapes(config, tokenizer.vocab_size, condition.size)
+    shapes = expected_shapes(config, tokenizer.vocab_size, condition_size=condition.size)
     arrays = {name: (rng.standard_normal(shape) * 0.3).astype(np.float32) for name, shape in shapes.items()}
     return ModelFile(config, tokenizer, "records", arrays, condition=condition)
 
@@ -106,6 +106,8 @@ def test_a_label_changes_the_text_and_the_mean_is_a_label_of_its_own(each_engine
 
     assert len({tuple(texts(label=label)) for label in (None, "Money", "Sport", "World")}) == 4
     assert texts(label={"Money": 0.5, "Sport": 0.3, "World": 0.2}) == texts()
+    assert texts(label="Sport", strength=0) == texts()
+    assert texts(label="Sport", strength=2.0) not in (texts(), texts(label="Sport"))
     streamed = "".join(piece.text for piece in model.stream("", seed=3, temperature=1.0, label="Sport"))
     assert streamed == texts(label="Sport")[0]
 
@@ -132,6 +134,7 @@ def test_vectors_are_standardised_with_the_stored_mean_and_scale():
         ({"label": {"Sport": -1}}, "weights of labels are numbers of at least 0"),
         ({"label": {"Sport": 0}}, "weights of labels are numbers of at least 0, one of them above"),
         ({"label": []}, "weights of labels"),
+        ({"label": "Sport", "strength": -1}, "strength must be a number from 0 to 10, got -1"),
         ({"label": 3}, "a label is a name, a list of names or weights by name, got 3"),
         ({"vector": [1.0, 2.0, 3.0]}, "the model was trained on labels, not on vectors; known: Money, Sport, World"),
         ({"label": "Sport", "vector": [1.0]}, "give a label or a vector, not both"),

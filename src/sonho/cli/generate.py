@@ -53,6 +53,7 @@ from sonho.errors import UsageError
 @click.option("--no-echo", is_flag=True, help="leave the prompt out of the output")
 @click.option("--label", "labels", multiple=True, metavar="LABEL[=WEIGHT]", help="of a model trained with --condition")
 @click.option("--vector", metavar="FILE.npy[:ROW]|0.1,0.2", help="of a model trained with --condition vector")
+@click.option("--strength", type=float, help="of the label or vector: 1 as learned, 2 twice as far from the mean")
 @click.option("--adapt", multiple=True, metavar="FILE", help="take on the style of a text first (needs PyTorch)")
 @weights_flag
 @prior_flag

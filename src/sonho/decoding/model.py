@@ -176,7 +176,7 @@ class Model:
 
     def _settings(self, options: Mapping[str, Any]) -> Settings:
         """The options over the defaults that the model file holds."""
-        options = {name: value for name, value in options.items() if name not in ("label", "vector")}
+        options = {name: value for name, value in options.items() if name not in ("label", "vector", "strength")}
         stored = self.model_file.sampling
         only = len(stored.temperatures) == 1  # several are a gallery, and no default
         defaults = {
@@ -193,7 +193,9 @@ class Model:
 
     def _condition(self, options: ConditionOptions) -> Rows | None:
         """The row (1, F) of the label or vector among the options; None where there is none: the mean."""
-        return told_row(self.model_file.condition, options.get("label"), options.get("vector"))
+        return told_row(
+            self.model_file.condition, options.get("label"), options.get("vector"), options.get("strength", 1.0)
+        )
 
     def _conditions(
         self, options: ConditionOptions, labels: Sequence[Label] | None, vectors: Any, count: int

@@ -26,10 +26,12 @@ class ConditionOptions(TypedDict, total=False):
 
     label    a name, a list of names, or weights by name such as {"Sports": 0.7, "World": 0.3}
     vector   the numbers that it was trained on vectors of
+    strength how far from the mean of all records: 1 as learned, 2 twice as far
     """
 
     label: Label | None
     vector: Sequence[float] | np.ndarray | None
+    strength: float
 
 
 class SharedOptions(ConditionOptions, total=False):

@@ -18,6 +18,7 @@ from sonho.data.labels import unknown_label
 from sonho.errors import DataError, UsageError
 
 Rows = NDArray[np.float32]
+MOST_STRENGTH = 10.0
 Label = str | Sequence[str] | Mapping[str, float]
 
 
@@ -84,15 +85,21 @@ class Condition:
         }
 
 
-def told_row(condition: Condition | None, label: Any = None, vector: Any = None) -> Rows | None:
-    """The row (1, F) of what a person asks for; None where that is nothing: the mean. Raises UsageError."""
+def told_row(condition: Condition | None, label: Any = None, vector: Any = None, strength: float = 1.0) -> Rows | None:
+    """The row (1, F) of what a person asks for; None where that is nothing: the mean. Raises UsageError.
+
+    `strength` above 1 takes it further from the mean than any record was.
+    """
+    if not (isinstance(strength, int | float) and 0 <= strength <= MOST_STRENGTH):
+        raise UsageError(f"strength must be a number from 0 to {MOST_STRENGTH:g}, got {strength!r}")
     if label is None and vector is None:
         return None
     if condition is None:
         raise UsageError("the model was trained without labels or vectors; train one with --condition")
     if label is not None and vector is not None:
         raise UsageError("give a label or a vector, not both")
-    return condition.label_row(label) if label is not None else condition.vector_row(vector)
+    row = condition.label_row(label) if label is not None else condition.vector_row(vector)
+    return row * np.float32(strength)
 
 
 def split_labels(text: str, separator: str) -> list[str]:
