@@ -92,7 +92,7 @@ class SonhoRun:
     def _adaptive(self, part: Part) -> float:
         from sonho.training.adapt import AdaptiveStepper, read
 
-        return read(AdaptiveStepper(self.model_file), part).loss
+        return read(AdaptiveStepper(self.model_file), self.model_file.tokenizer, part).loss
 
 
 def train(job: Job) -> Trained:
