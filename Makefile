@@ -64,7 +64,7 @@ $(HARNESS)/.ready:
 	touch $@
 
 harness: $(READY) $(HARNESS)/.ready  ## lm-evaluation-harness against `sonho serve`; MODEL=runs/my and TEXT=my.txt are options
-	$(HARNESS)/bin/python tests/serving/harness.py $(BIN)/sonho $(or $(MODEL),runs/demo) $(or $(TEXT),examples/data/tinyshakespeare.txt)
+	$(HARNESS)/bin/python benchmarks/harness.py $(BIN)/sonho $(or $(MODEL),runs/demo) $(or $(TEXT),examples/data/tinyshakespeare.txt)
 
 docs: $(READY)  ## write docs/reference from --help and the settings
 	$(BIN)/python docs/make_reference.py

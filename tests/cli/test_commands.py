@@ -239,9 +239,9 @@ def test_every_recipe_is_sound_and_has_its_command_in_its_head(sonho):
     from sonho.config import build_config, read_toml
 
     assert set(recipe_names()) == {
-        "accents", "ag-news-full", "ag-news-titles", "ag-news-topics", "ag-news-words", "markov", "names", "nietzsche",
-        "nietzsche-conv", "nietzsche-windows", "surnames", "surnames-by-language", "tiny-shakespeare",
-        "titles-by-topic",
+        "accents", "ag-news-full", "ag-news-titles", "ag-news-topics", "ag-news-words", "irish-tunes", "markov",
+        "molecules", "names", "nietzsche", "nietzsche-conv", "nietzsche-windows", "screenplay", "sound", "surnames",
+        "surnames-by-language", "tiny-shakespeare", "titles-by-topic",
     }  # fmt: skip
     for name in recipe_names():
         path = resources.files("sonho") / "recipes" / f"{name}.toml"

@@ -70,7 +70,7 @@ def test_prompts_are_fed_alone_and_equal_ones_once(make_file, monkeypatch):
     stepper, calls = build_stepper(make_file()), []
     monkeypatch.setattr(generate, "feed", lambda *args: calls.append(1) or feed(*args))
     prompts = [np.array([1, 2, 3]), np.array([4]), np.array([1, 2, 3])]
-    logits, state = feed_rows(stepper, prompts)
+    logits, state = feed_rows(stepper, prompts, [None] * 3)
     assert len(calls) == 2
     for row, ids in enumerate(prompts):
         alone, after = feed(stepper, ids, stepper.initial_state(1))

@@ -266,7 +266,7 @@ def test_models_are_listed_and_described(live):
     assert [model.id for model in listed] == list(FILES)
     assert live.client.models.retrieve("records").model_extra["sonho"] == {
         "cell": "gru", "hidden_size": 24, "num_layers": 1, "vocab_size": 36, "parameters": 5292,
-        "data_kind": "records", "tokenizer": "char", "bits_per_char": None,
+        "data_kind": "records", "tokenizer": "char", "bits_per_char": None, "condition": "none", "labels": [],
     }  # fmt: skip
 
 

@@ -38,8 +38,8 @@ def to_toml(sections: Mapping[str, Mapping[str, Any]], head: Sequence[str]) -> s
     <BLANKLINE>
     [model]
     cell = "gru"
-    dropout = 0.5
     tied = false
+    dropout = 0.5
     <BLANKLINE>
     """
     lines = [f"# {line}".rstrip() for line in head]

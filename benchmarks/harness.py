@@ -2,7 +2,7 @@
 
     make harness MODEL=runs/demo TEXT=examples/data/tinyshakespeare.txt
 
-Runs in an environment with lm_eval, which is why pytest does not collect it; `sonho` is called as a program.
+Runs in an environment with lm_eval; `sonho` is called as a program.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def scored(sonho: str, model: str, context: str, continuation: str) -> float:
     """The log-probability in nats that `sonho score` gives."""
     command = [sonho, "score", model, "--tokens", "--json"]
     lines = subprocess.run(command, input=context + continuation, capture_output=True, text=True, check=True).stdout
-    bits = [json.loads(line)["bits"] for line in lines.splitlines()]
+    bits: list[float] = [json.loads(line)["bits"] for line in lines.splitlines()]
     return -sum(bits[-len(continuation) :]) * math.log(2)
 
 
