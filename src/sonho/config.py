@@ -155,6 +155,9 @@ class TrainingConfig:
     checkpoint_every: Annotated[int, Ge(0)] = _help(0, "steps between checkpoints; 0 = by checkpoint_seconds")
     checkpoint_seconds: Annotated[float, Gt(0)] = _help(30.0, "seconds between checkpoints")
     threads: Annotated[int, Ge(0), Le(1024)] = _help(0, "processor threads; 0 = all")
+    learn_end: bool = _help(
+        True, "streams, by the clock: at last learn the held-out end too, where its first half helps with its second"
+    )
     tensorboard: bool = _help(False, "write TensorBoard files beside metrics.jsonl")
 
 

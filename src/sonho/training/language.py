@@ -23,7 +23,8 @@ from sonho.storage.container import Arrays
 from sonho.storage.model_file import ModelFile
 from sonho.text import masked_ids
 from sonho.training.conditioning import fit_conditions
-from sonho.training.gradient_rms import MOST_GRADIENTS, measure_rms
+from sonho.training.ending import tokens_to_read
+from sonho.training.gradient_rms import INTERVAL, MOST_GRADIENTS, measure_rms
 from sonho.training.task import Measured
 from sonho.training.validation import validation_report
 
@@ -36,6 +37,8 @@ LABELS_SHOWN = 4
 TRIAL_TOKENS, TRIAL_GRADIENTS = 10_000, 8
 # The gradients' statistics of a run of seconds are taken from fewer gradients: so many for each second.
 GRADIENTS_A_SECOND = 4.0
+# A step of adapting takes so many times as long as a gradient alone.
+ADAPTING_A_GRADIENT = 1.5
 # The n-grams to beat are counted on this much of the training part: their memory is not the user's. By the clock on at
 # most so much for each second of the budget: counting a million takes one.
 BASELINE_TOKENS = 1_500_000
@@ -147,9 +150,16 @@ class LanguageTask:
             trial = min(parts[0].num_tokens, TRIAL_TOKENS)
             closing += tokens / trial * seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
         if self._is_adaptable():
-            trials = self._gradients() / TRIAL_GRADIENTS
-            closing += trials * seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS))
+            closing += self._gradients() * self._seconds_a_gradient()
         return closing
+
+    def ending_tokens(self, seconds: float) -> tuple[int, float]:
+        part = self.corpus.validation
+        if part is None or self.data_kind != "stream" or not self.config.training.learn_end or not self._is_adaptable():
+            return 0, 0.0
+        seconds_a_token = ADAPTING_A_GRADIENT * self._seconds_a_gradient() / INTERVAL
+        tokens = tokens_to_read(part, seconds, seconds_a_token)
+        return tokens, tokens * seconds_a_token
 
     def finish(self, kept: ModelFile) -> None:
         if self._is_adaptable():
@@ -180,6 +190,9 @@ class LanguageTask:
             return MOST_GRADIENTS
         wanted = round(GRADIENTS_A_SECOND * 60.0 * self.config.training.minutes)
         return min(max(wanted, TRIAL_GRADIENTS), MOST_GRADIENTS)
+
+    def _seconds_a_gradient(self) -> float:
+        return seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS)) / TRIAL_GRADIENTS
 
     def _gradient_rms(self, gradients: int) -> Arrays:
         return measure_rms(self.model, self.corpus.train, gradients=gradients)

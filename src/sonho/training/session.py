@@ -29,6 +29,7 @@ from sonho.text import masked_ids
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.checkpoint import restore, save_checkpoint
+from sonho.training.ending import read_end
 from sonho.training.labelling import LabellingTask
 from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import intervals
@@ -38,6 +39,10 @@ from sonho.training.trainer import Trainer
 
 # Of the minutes, learning gets at least this share, whatever the reading took.
 LEAST_SHARE = 0.4
+# Of the minutes, learning the held-out end takes at most this share.
+SHARE_OF_END = 0.08
+# What a run's model was before it learned from the held-out end: the one that the validation figure belongs to.
+BEFORE_END_NAME = "before-end.safetensors"
 # Learning the gate of a prior, and measuring with it, takes less.
 GATE_SECONDS = 5.0
 
@@ -83,6 +88,7 @@ class Session:
             raise UsageError("the vectors or labels are not those that this run was trained on; give the old ones")
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
         self.item = resolved_item(paths, config.data)
+        self.end_tokens = 0  # of the held-out part, learned from when all is measured
         self.prior: Arrays = {}
         if config.model.prior == "ngram":  # counted now, so that the time it takes is known
             counting = time.perf_counter()
@@ -101,6 +107,7 @@ class Session:
         header = self.checkpoint[0] if self.checkpoint else {}
         self.record = RunRecord(self.folder, header.get("positions"))
         if self.budget.seconds:
+            self.end_tokens = header.get("end_tokens", 0)
             self.budget = dataclasses.replace(self.budget, seconds=header.get("seconds") or self._seconds_to_learn())
         extra: list[Callback] = [TensorBoard(self.folder)] if self.config.training.tensorboard else []
         trainer = Trainer(
@@ -117,6 +124,8 @@ class Session:
         self.trainer = trainer
         if self.checkpoint:
             restore(trainer, *self.checkpoint)
+            if (self.folder / BEFORE_END_NAME).exists():  # what has learned the held-out end cannot be measured by it
+                os.replace(self.folder / BEFORE_END_NAME, self.folder / MODEL_FILE_NAME)
             self.checkpoint = None  # its arrays are large
             self.say(f"Going on from step {trainer.counters.step:,}")
         else:
@@ -139,6 +148,8 @@ class Session:
         closing = self.task.closing_seconds()
         if self.prior:
             closing += closing + self.prior_seconds + GATE_SECONDS  # measured once more, and counted
+        self.end_tokens, reading = self.task.ending_tokens(SHARE_OF_END * self.budget.seconds)
+        closing += reading
         left = self.budget.seconds - (time.perf_counter() - self.began) - closing
         least = LEAST_SHARE * self.budget.seconds
         if left < least:
@@ -203,34 +214,61 @@ class Session:
             "positions": self.record.positions(),
             "threads": torch.get_num_threads(),
             "seconds": self.budget.seconds,
+            "end_tokens": self.end_tokens,
         }
         save_checkpoint(self.folder, self.trainer, header)
 
     def _measure(self, result: Result) -> None:
         """Score the kept weights, which are the best ones and not always the last."""
+        before_end = self.folder / BEFORE_END_NAME
+        if (
+            before_end.exists()
+        ):  # this run has been to its end before; what has learned the end cannot be measured by it
+            os.replace(before_end, self.folder / MODEL_FILE_NAME)
         kept = load_model_file(self.folder)
         load_arrays(self.task.model, kept.arrays)
         self.task.finish(kept)
-        for name, part in (("validation", self.corpus.validation), ("test", self.corpus.test)):
-            if part is not None:
-                report, figures = self.task.report(part)
-                setattr(result, name, report)
-                kept.record |= {f"{name}_{figure}": value for figure, value in figures.items()}
-                self.trainer.log({f"{name}_loss": figures["loss"]})
+        validation, test = self.corpus.validation, self.corpus.test
+        if validation is not None:
+            result.validation = self._report(kept, "validation", validation)
         if self.prior:
             self._add_prior(kept, result)
+        if self.end_tokens and validation is not None:
+            self._learn_end(kept, validation)
+        if test is not None:
+            result.test = self._report(kept, "test", test)
+            if self.prior:
+                result.test_with_prior = self._measure_with_prior(kept, "test", test)
         save_model_file(self.folder / MODEL_FILE_NAME, kept)
+
+    def _report(self, kept: ModelFile, name: str, part: Part) -> Report | LabelReport:
+        report, figures = self.task.report(part)
+        kept.record |= {f"{name}_{figure}": value for figure, value in figures.items()}
+        self.trainer.log({f"{name}_loss": figures["loss"]})
+        measured: Report | LabelReport = report
+        return measured
+
+    def _learn_end(self, kept: ModelFile, validation: Part) -> None:
+        """Learn from the held-out end, which has told all that it can tell, where that helps with what comes next."""
+        ending = read_end(kept, validation, self.end_tokens)
+        if not ending.helped:
+            return
+        save_model_file(self.folder / BEFORE_END_NAME, kept)
+        kept.arrays, kept.record["end_tokens"] = ending.model_file.arrays, ending.tokens
+        load_arrays(self.task.model, kept.arrays)
+        self.say(
+            f"Last it learned from the held-out end as well ({ending.tokens:,} tokens): half of them brought the other"
+            f" half from {ending.before:.3f} to {ending.after:.3f} nats. The validation figures are from before that"
+        )
 
     def _add_prior(self, kept: ModelFile, result: Result) -> None:
         """Give the kept model its counts, with a gate learned on what they do not hold, and measure both together."""
-        validation, test = self.corpus.validation, self.corpus.test
+        validation = self.corpus.validation
         kept.prior = self.prior
         if validation is not None:
             self.prior["gate"] = learn_gate(kept, validation)
             result.validation_with_prior = self._measure_with_prior(kept, "validation", validation)
             kept.prior = {**self._count(self.corpus.train, validation), "gate": self.prior["gate"]}
-        if test is not None:
-            result.test_with_prior = self._measure_with_prior(kept, "test", test)
         kept.record["prior_bytes"] = num_bytes(kept.prior)
         counted = self.corpus.train.num_tokens + (validation.num_tokens if validation is not None else 0)
         self.say(prior_note(kept.prior, counted))

@@ -77,6 +77,10 @@ class Task(Protocol):
         """How long the last measurements will take."""
         ...
 
+    def ending_tokens(self, seconds: float) -> tuple[int, float]:
+        """How many tokens of the held-out end should be learned last in at most so much time, and how long it takes."""
+        ...
+
     def finish(self, kept: ModelFile) -> None:
         """Add to the kept model, whose weights are in `model` now, what only the end can tell."""
         ...
