@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sonho.config import DataConfig
-from sonho.data import build_corpus, encode_for_evaluation, encode_text, make_batches
-from sonho.data.corpus import Corpus
+from sonho.data.batches import make_batches
+from sonho.data.corpus import Corpus, build_corpus, encode_for_evaluation, encode_text
 from sonho.errors import DataError, InputNotFoundError, UsageError
 from sonho.text import fit_tokenizer
 

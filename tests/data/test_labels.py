@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from sonho.config import DataConfig
-from sonho.data import build_corpus, encode_for_evaluation, load_prepared, make_batches, prepare
+from sonho.data.batches import make_batches
+from sonho.data.corpus import build_corpus, encode_for_evaluation
+from sonho.data.prepare import load_prepared, prepare
 from sonho.errors import DataError, UsageError
 
 ROWS = [(f"{word} number {n}", label) for n in range(60) for word, label in (("goal", "Sport"), ("stock", "Money"))]

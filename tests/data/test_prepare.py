@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from sonho.config import DataConfig
-from sonho.data import build_corpus, encode_for_evaluation, load_prepared, make_batches, parts, prepare
+from sonho.data import parts
+from sonho.data.batches import make_batches
+from sonho.data.corpus import build_corpus, encode_for_evaluation
 from sonho.data.parts import MemoryStore
+from sonho.data.prepare import load_prepared, prepare
 from sonho.data.shards import ShardStore, ShardWriter
 from sonho.errors import DataError, StorageError, UsageError
 
@@ -250,7 +253,8 @@ MEASURE = """
 import re, sys
 from pathlib import Path
 from sonho.config import DataConfig
-from sonho.data import make_batches, prepare
+from sonho.data.batches import make_batches
+from sonho.data.prepare import prepare
 
 def peak():  # the peak that getrusage knows is inherited from the parent
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
