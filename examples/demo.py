@@ -22,7 +22,7 @@ def show(*arguments: str) -> None:
 def main() -> None:
     shutil.rmtree(RUN, ignore_errors=True)
     run = str(RUN.relative_to(HERE.parent))
-    show("train", "examples/data/tinyshakespeare.txt", "--minutes", "1.2", "--output", run)
+    show("train", "examples/data/tinyshakespeare.txt", "--minutes", "1.2", "--validation", "0.1", "--output", run)
     show("generate", run, "--prompt", "ROMEO:\n", "--temperature", "0.7", "--max-tokens", "400", "--seed", "1")
 
 

@@ -61,6 +61,7 @@ def kneser_ney(order: int) -> Entrant:
 ENTRANTS = (
     # The same model is scored once more as it learns on: a row of its own, never mixed with the frozen ones.
     sonho("sonho", "sonho", adapt=True),
+    sonho("sonho-prior", "sonho with n-gram prior", "--prior", "ngram", adapt=True),
     sonho("sonho-gru", "sonho, GRU", "model.cell=gru"),
     recurrent("lstm"),
     recurrent("gru"),

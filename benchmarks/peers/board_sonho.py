@@ -90,9 +90,10 @@ class SonhoRun:
         return total / sum(stop - start for start, stop in bounds)
 
     def _adaptive(self, part: Part) -> float:
-        from sonho.training.adapt import AdaptiveStepper, read
+        from sonho.training.adapt import AdaptiveStepper, adaptive_with_prior, read
 
-        return read(AdaptiveStepper(self.model_file), self.model_file.tokenizer, part).loss
+        stepper = adaptive_with_prior(self.model_file) if self.model_file.prior else AdaptiveStepper(self.model_file)
+        return read(stepper, self.model_file.tokenizer, part).loss
 
 
 def train(job: Job) -> Trained:

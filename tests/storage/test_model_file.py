@@ -153,3 +153,11 @@ def test_a_model_file_keeps_the_names_of_the_labels(tmp_path):
         write_container(path, "model", {**header, "labels": labels}, arrays)
         with pytest.raises(ModelFileError, match="label"):
             load_model_file(path)
+
+
+def test_counts_beside_a_network_of_another_kind_are_refused(tmp_path):
+    path, made = make(tmp_path)
+    made.window, made.prior = 5, {"gate": np.zeros((2, 3), np.float32)}
+    save_model_file(path, made)
+    with pytest.raises(ModelFileError, match="an n-gram prior goes with a plain language model only"):
+        load_model_file(path)

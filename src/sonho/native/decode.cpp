@@ -40,7 +40,7 @@ Status over_rows(int64_t N, int threads, Run run) {
 // Whether the states' nodes, the last array of them, are nodes of the prior.
 bool nodes_are_sound(const Network &network, int64_t N, void *const *states) {
     if (!network.prior) return true;
-    for (const sonho::Layer &layer : network.layers) states += layer.cell == LSTM ? 2 : 1;
+    for (const sonho::Layer &layer : network.layers) states += (layer.cell == LSTM ? 2 : 1) + layer.is_conditioned;
     const int64_t *nodes = static_cast<const int64_t *>(*states);
     return std::all_of(nodes, nodes + N, [&](int64_t node) { return network.prior->is_context(node); });
 }
