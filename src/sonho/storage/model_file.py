@@ -106,9 +106,9 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
             raise DataError(f"data_kind {loaded.data_kind!r}, window {loaded.window!r}")
-        _check_arrays(loaded)
         if loaded.prior and (loaded.condition is not None or loaded.model.task != "generate" or loaded.window):
             raise DataError("an n-gram prior goes with a plain language model only")
+        _check_arrays(loaded)
     except (DataError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} does not fit together: {error}") from None
     return loaded
