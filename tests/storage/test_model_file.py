@@ -6,6 +6,7 @@ from safetensors.numpy import save_file
 
 from sonho.config import DataConfig, ModelConfig
 from sonho.errors import InputNotFoundError, ModelFileError, StorageError, UsageError
+from sonho.storage.condition import Condition
 from sonho.storage.container import read_container, write_container
 from sonho.storage.durable import folder_lock, replace_file
 from sonho.storage.model_file import ModelFile, expected_shapes, load_model_file, save_model_file
@@ -155,9 +156,9 @@ def test_a_model_file_keeps_the_names_of_the_labels(tmp_path):
             load_model_file(path)
 
 
-def test_counts_beside_a_network_of_another_kind_are_refused(tmp_path):
+def test_counts_beside_a_conditioned_network_are_refused(tmp_path):
     path, made = make(tmp_path)
-    made.window, made.prior = 5, {"gate": np.zeros((2, 3), np.float32)}
+    made.condition, made.prior = Condition((0.0,), (1.0,)), {"gate": np.zeros((2, 3), np.float32)}
     save_model_file(path, made)
-    with pytest.raises(ModelFileError, match="an n-gram prior goes with a plain language model only"):
+    with pytest.raises(ModelFileError, match="a prior stands beside a language model"):
         load_model_file(path)

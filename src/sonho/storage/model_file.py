@@ -106,8 +106,6 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
             raise DataError(f"data_kind {loaded.data_kind!r}, window {loaded.window!r}")
-        if loaded.prior and (loaded.condition is not None or loaded.model.task != "generate" or loaded.window):
-            raise DataError("an n-gram prior goes with a plain language model only")
         _check_arrays(loaded)
     except (DataError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} does not fit together: {error}") from None
@@ -201,8 +199,9 @@ def count_parameters(arrays: Mapping[str, Any]) -> int:
 
 
 def _check_arrays(loaded: ModelFile) -> None:
-    if loaded.prior and (loaded.model.task != "generate" or loaded.model.cell == "ngram" or loaded.window):
-        raise DataError("a prior stands beside a language model that predicts every position")
+    predicts = loaded.model.task == "generate" and loaded.model.cell != "ngram" and not loaded.window
+    if loaded.prior and (not predicts or loaded.condition is not None):
+        raise DataError("a prior stands beside a language model that predicts every position and is told nothing else")
     if loaded.model.task not in get_args(TaskName) or (loaded.model.task != "generate" and not loaded.labels):
         raise DataError(f"task {loaded.model.task!r} with {len(loaded.labels)} labels")
     if loaded.model.task != "generate" and loaded.model.cell not in GATES:
