@@ -76,6 +76,15 @@ def test_a_longer_run_goes_on_from_what_has_not_learned_the_end(run):
     assert {k: v.tobytes() for k, v in second.arrays.items()} == {k: v.tobytes() for k, v in first.arrays.items()}
 
 
+def test_what_a_longer_run_keeps_is_its_own_best(run):
+    _, folder, _ = run(CHANGED, "extended")
+    short = load_model_file(folder / session.BEFORE_END_NAME).record
+    result = train([], folder, {"training": {"steps": 180}}, resume=True)
+    kept = load_model_file(folder / session.BEFORE_END_NAME).record
+    assert kept["step"] > short["step"]
+    assert result.validation.loss == kept["validation_loss"] < short["validation_loss"]
+
+
 def test_little_time_reads_less_and_a_short_end_is_left_alone(run):
     part = type("Part", (), {"num_tokens": 15_000})()
     assert tokens_to_read(part, 100.0, 1e-3) == 15_000

@@ -10,6 +10,7 @@ from sonho.cli.main import main
 from sonho.errors import UsageError
 from sonho.storage.container import read_container
 from sonho.training.run import train
+from tests.training.stopping import StopAt
 
 SMALL = {"threads": 1, "learning_rate": 0.02}
 
@@ -78,7 +79,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(order, brackets, tmp_path, t
     if task == "tag":
         wanted["data"]["strip"] = "case"
     train([path], tmp_path / "whole", wanted)
-    train([path], tmp_path / "broken", wanted, callbacks=[_StopAt(11)])
+    train([path], tmp_path / "broken", wanted, callbacks=[StopAt(11)])
     train([], tmp_path / "broken", resume=True)
     for name, kind in (("model", "model"), ("checkpoint", "checkpoint")):
         whole, broken = (read_container(tmp_path / run / f"{name}.safetensors", kind)[1] for run in ("whole", "broken"))
@@ -138,17 +139,3 @@ def test_a_single_label_is_nothing_to_tell_apart(tmp_path, capsys):
     (tmp_path / "only.txt").write_text("one\ntwo\nthree\nfour\nfive\n")
     assert main(["train", "--task", "classify", str(tmp_path / "only.txt"), "-o", str(tmp_path / "run")]) == 65
     assert "at least two labels are needed to tell apart, but the text has only" in capsys.readouterr().err
-
-
-class _StopAt:
-    """A callback that asks for a stop, as Ctrl-C does."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step(self, trainer, loss):
-        if trainer.counters.step == self.step:
-            trainer.stop_requested = True
-
-    def __getattr__(self, name):
-        return lambda *_: None

@@ -12,6 +12,7 @@ import pytest
 from sonho.errors import UsageError
 from sonho.storage.container import read_container
 from sonho.training.run import train
+from tests.training.stopping import StopAt
 
 TEXT = "".join(f"line {i}: the cat number {i * 7919 % 97} sat on the mat of {i * 31 % 13}\n" for i in range(800))
 SETTINGS = {
@@ -124,7 +125,7 @@ def test_a_run_of_records_resumes_exactly(tmp_path):
     }
     train([str(text)], tmp_path / "whole", whole)
     part = {**whole, "training": {**whole["training"], "steps": 40}}
-    stop = _StopAt(25)
+    stop = StopAt(25)
     assert not train([str(text)], tmp_path / "part", part, callbacks=[stop]).finished
     # The stop itself wrote a checkpoint; the run goes on without being told where the text is.
     assert train([], tmp_path / "part", resume=True).finished
@@ -160,17 +161,3 @@ def test_a_finished_run_can_be_given_more_steps(tmp_path):
     assert result.finished
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 30
-
-
-class _StopAt:
-    """A callback that asks for a stop, as Ctrl-C does."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step(self, trainer, loss):
-        if trainer.counters.step == self.step:
-            trainer.stop_requested = True
-
-    def __getattr__(self, name):
-        return lambda *_: None

@@ -6,6 +6,7 @@ somebody's twenty. The names and the layout of the state are those of torch.opti
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Parameter groups, each with its settings, and a memory for every parameter."""
 
     def __init__(self, groups: Iterable[Mapping[str, Any]], **defaults: Any) -> None:
@@ -22,8 +23,9 @@ class Optimizer:
         ]
         self.state: dict[Tensor, dict[str, Tensor]] = {}
 
+    @abstractmethod
     def step(self) -> None:
-        raise NotImplementedError
+        """Move every parameter that has a gradient."""
 
     def state_dict(self) -> dict[str, Any]:
         """What is remembered, by the number of the parameter."""

@@ -32,10 +32,6 @@ class Ending:
     before: float
     after: float
 
-    @property
-    def helped(self) -> bool:
-        return self.after < self.before
-
 
 def tokens_to_read(part: Part, seconds: float, seconds_a_token: float) -> int:
     """How many of the last tokens of `part` can be read in so much time; 0 where they would be too few."""
@@ -43,8 +39,8 @@ def tokens_to_read(part: Part, seconds: float, seconds_a_token: float) -> int:
     return tokens if tokens >= LEAST_TOKENS else 0
 
 
-def read_end(model_file: ModelFile, part: Part, tokens: int) -> Ending:
-    """Let the model learn from the last `tokens` of `part`; where the first half does not help, it stays as it was.
+def read_end(model_file: ModelFile, part: Part, tokens: int) -> Ending | None:
+    """Let the model learn from the last `tokens` of `part`; None where the first half does not help with the second.
 
     Raises UsageError for a model that cannot be adapted.
     """
@@ -56,7 +52,7 @@ def read_end(model_file: ModelFile, part: Part, tokens: int) -> Ending:
     read(stepper, tokenizer, first)
     after = evaluate(stepper.model_file, second).loss
     if after >= before:
-        return Ending(model_file, 0, before, after)
+        return None
     read(stepper, tokenizer, second)
     return Ending(stepper.model_file, tokens, before, after)
 

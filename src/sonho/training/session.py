@@ -220,11 +220,6 @@ class Session:
 
     def _measure(self, result: Result) -> None:
         """Score the kept weights, which are the best ones and not always the last."""
-        before_end = self.folder / BEFORE_END_NAME
-        if (
-            before_end.exists()
-        ):  # this run has been to its end before; what has learned the end cannot be measured by it
-            os.replace(before_end, self.folder / MODEL_FILE_NAME)
         kept = load_model_file(self.folder)
         load_arrays(self.task.model, kept.arrays)
         self.task.finish(kept)
@@ -251,7 +246,7 @@ class Session:
     def _learn_end(self, kept: ModelFile, validation: Part) -> None:
         """Learn from the held-out end, which has told all that it can tell, where that helps with what comes next."""
         ending = read_end(kept, validation, self.end_tokens)
-        if not ending.helped:
+        if ending is None:
             return
         save_model_file(self.folder / BEFORE_END_NAME, kept)
         kept.arrays, kept.record["end_tokens"] = ending.model_file.arrays, ending.tokens
