@@ -164,3 +164,13 @@ class UnitsRequest(Request):
     pattern: Annotated[str, Field(max_length=200)] | None = None
     sort: Literal["variance", "correlation", "index"] = "variance"
     limit: Annotated[Int, Field(ge=1, le=1024)] = 64
+
+
+class ModelQuery(BaseModel):
+    model: ModelName | None = None
+
+
+class LinesQuery(BaseModel):
+    """Which lines of a run's log: those after the first `after`."""
+
+    after: Annotated[int, Field(ge=0, le=10**9)] = 0

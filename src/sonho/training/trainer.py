@@ -311,7 +311,7 @@ class Trainer:
             getattr(callback, moment)(self, *values)
 
 
-def _clip_norm(gradients: Sequence[Tensor], limit: float) -> float:
+def _clip_norm(gradients: list[Tensor], limit: float) -> float:
     """Scale the gradients down to a norm of `limit` together, where they are above it; returns the norm they had.
 
     Unlike torch's own, it leaves alone what is within the limit: a small network's step is 3 % shorter.
