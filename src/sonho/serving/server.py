@@ -54,11 +54,11 @@ class Service(uvicorn.Server):
         )
         self.context, self._load, self._on_ready = context, load, say_ready
         self._signals = 0
-        self._events: asyncio.AbstractEventLoop | None = None
+        self.events: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        self._events = asyncio.get_running_loop()
+        self.events = asyncio.get_running_loop()
         self.context.engine.start(self._load, self._loading_ended)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
