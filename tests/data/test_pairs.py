@@ -72,7 +72,13 @@ def test_unequal_line_counts_are_told_with_both(write):
     ("name", "content", "settings", "error", "message"),
     [
         ("a.de", DE, {}, UsageError, r"a\.de has no translation beside it: plain texts come in twos"),
-        ("a.csv", "a,b\n1,2\n", {"source_column": "a"}, UsageError, "both data.source_column and data.target_column"),
+        (
+            "a.csv",
+            "a,b\n1,2\n",
+            {"source_column": "a"},
+            UsageError,
+            r"both data\.source_column and data\.target_column",
+        ),
         ("a.csv", "a,b\n1,2\n", {"source_column": "a", "target_column": "c"}, DataError, "has no column 'c'"),
         ("a.tsv", "\t\n \tx\n", {}, DataError, "no pair of texts that both say something"),
         ("a.tsv", TSV, {"labelled": True}, UsageError, "leave out labels"),
@@ -141,7 +147,7 @@ def test_prepared_pairs_are_those_in_memory_and_are_verified(write, tmp_path):
     np.testing.assert_array_equal(batches[0].sources, batches[1].sources)
     shard = tmp_path / "shards" / "train-source-00000.bin"
     shard.write_bytes(shard.read_bytes()[:-2] + b"\1\0")
-    with pytest.raises(DataError, match="train-source-00000.bin has been altered"):
+    with pytest.raises(DataError, match=r"train-source-00000\.bin has been altered"):
         load_prepared(tmp_path / "shards", verify=True)
 
 

@@ -193,15 +193,13 @@ def _pairs_of(files: tuple[Path, ...], config: DataConfig) -> Iterator[Pair]:
         rows = read_table(file, own, delimiter)
     else:
         rows = read_parquet(file, own) if format_suffix(file) == ".parquet" else read_jsonl(file, own)
-    for source, target in rows:
-        yield source, target
+    yield from ((source, target) for source, target in rows)
 
 
 def _lines_of(source: Path, target: Path, config: DataConfig) -> Iterator[Pair]:
     """The lines of two files side by side; an empty line keeps its place."""
-    count = 0
     lines = zip_longest(read_lines(source, config), read_lines(target, config))
-    for one, other in lines:
+    for count, (one, other) in enumerate(lines):
         if one is None or other is None:
             more = 1 + sum(1 for _ in lines)
             counts = (count + more, count) if other is None else (count, count + more)
@@ -209,5 +207,4 @@ def _lines_of(source: Path, target: Path, config: DataConfig) -> Iterator[Pair]:
                 f"{display_name(source)} has {counts[0]:,} lines and {display_name(target)} {counts[1]:,}; "
                 "line by line translations need equally many"
             )
-        count += 1
         yield one, other

@@ -1,7 +1,8 @@
 """Beam search: the likeliest texts of several items side by side; with a beam of one, the greedy choice.
 
 Knows ids and scores, neither text nor what the model looks at: any `step(tokens, state) -> logits, state, weights`
-will do whose state is a tuple of arrays with the rows first. Shapes: N items, K beam, B = N * K rows, S places, V vocabulary.
+will do whose state is a tuple of arrays with the rows first.
+Shapes: N items, K beam, B = N * K rows, S places, V vocabulary.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ from sonho.nn.recurrent import LayerState, Recurrent
 class AttentiveDecoder(nn.Module):
     """Recurrent layers, attention, and r = tanh(W [h; context] + b), from which the output layer predicts.
 
-    The first state of each layer is made from the mean of the memory. By default a layer is one call for all steps; with
-    `config.input_feeding` (Luong et al. 2015) the readout of a step is an input of the next, so that the steps are made
-    one after the other. The readout has the size of the embedding where the output layer is tied
+    The first state of each layer is made from the mean of the memory. By default a layer is one call for all steps;
+    with `config.input_feeding` (Luong et al. 2015) the readout of a step is an input of the next, so that the steps
+    are made one after the other. The readout has the size of the embedding where the output layer is tied
     to it, else H. `masked_ids` are never predicted.
     """
 
