@@ -21,7 +21,7 @@ from sonho.storage.model_file import ModelFile
 
 ROWS_AT_ONCE = 64
 # A translation ends at the latest after so many tokens for each of the source, and so many more.
-MOST_A_TOKEN, MOST_MORE = 3, 30
+MOST_A_TOKEN, MOST_MORE = 5, 30
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ CHOSEN = {
     "model.dropout": 0.3,
     "model.dropout_input": 0.3,
     "data.batch_size": 64,
+    "training.learning_rate": 0.006,
     "training.label_smoothing": 0.1,
 }
 
