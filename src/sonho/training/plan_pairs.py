@@ -89,6 +89,8 @@ def plan_pairs(
         units = config.model.hidden_size if "model.hidden_size" in given else size
         sizes = {"model.hidden_size": size, "model.embedding_dim": min(units, MOST_EMBEDDING)}
         made = fill(config, given, {**CHOSEN, **sizes})
+        if not made.model.embedding_dim:  # letters as they are: there is no table to share
+            made = fill(made, given, {"model.tied": False})
         if not seconds:
             break
         learn = start(made)
