@@ -15,13 +15,15 @@ from sonho.decoding.model import Model
 from sonho.decoding.model import load as load_generator
 from sonho.decoding.predictor import Predictor
 from sonho.decoding.settings import Options
-from sonho.errors import UsageError
+from sonho.decoding.translator import Translation, Translator
+from sonho.errors import DataError, UsageError
 from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
 
 if TYPE_CHECKING:
     from sonho.evaluation.labels import LabelReport
     from sonho.evaluation.metrics import Report
     from sonho.evaluation.score import TokenScore
+    from sonho.evaluation.translation import TranslationReport
     from sonho.training.session import Result
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -42,8 +44,10 @@ class Evaluation:
     adapted_with_prior: Report | None = None
 
 
-def load(path: str | PathLike[str], *, weights: Weights = "float32", prior: bool = True) -> Model | Predictor:
-    """A model ready to use: of a language model `.generate` and `.stream`, of a classifier or tagger `.predict`.
+def load(
+    path: str | PathLike[str], *, weights: Weights = "float32", prior: bool = True
+) -> Model | Predictor | Translator:
+    """A model ready to use: `.generate` and `.stream`, of a classifier or tagger `.predict`, else `.translate`.
 
     `weights="int8"` rounds those of a language model to 8 bits: faster from some 200 units on. `prior=False` lets
     the network of one with an n-gram prior write alone.
@@ -53,8 +57,8 @@ def load(path: str | PathLike[str], *, weights: Weights = "float32", prior: bool
     if model_file.model.task == "generate":
         return Model(model_file, weights=weights, prior=prior)
     if weights != "float32":
-        raise UsageError(f"weights={weights!r} is for language models; a classifier or tagger runs in float32")
-    return Predictor(model_file)
+        raise UsageError(f"weights={weights!r} is for language models; any other model runs in float32")
+    return Translator(model_file) if model_file.model.task == "translate" else Predictor(model_file)
 
 
 def predictor(path: str | PathLike[str]) -> Predictor:
@@ -65,6 +69,16 @@ def predictor(path: str | PathLike[str]) -> Predictor:
 def predict(model: str | PathLike[str], texts: Sequence[str]) -> list[Any]:
     """What a classifier (`Prediction`) or tagger (`Restoration`) makes of each text. To use it again, `load` it."""
     return predictor(model).predict(texts)
+
+
+def translator(path: str | PathLike[str]) -> Translator:
+    """A translation model ready to use. Raises UsageError for any other, and as `load` does."""
+    return Translator(load_model_file(path))
+
+
+def translate(model: str | PathLike[str], texts: Sequence[str], **search: Any) -> list[Translation]:
+    """The translations of each text; `search` is beam, n_best, length_penalty, ... To use it again, `load` it."""
+    return translator(model).translate(texts, **search)
 
 
 def generate(model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]) -> Generation:
@@ -111,14 +125,16 @@ def evaluate(
     limit: int = 1_000_000,
     weights: Weights = "float32",
     **data: Any,
-) -> Report | LabelReport:
-    """Bits per character and more of a model on held-out files; of a classifier or tagger a LabelReport.
+) -> Report | LabelReport | TranslationReport:
+    """Bits per character and more of a model on held-out files; else a LabelReport or TranslationReport.
 
     Of a text longer than `limit` tokens about so many are scored, spread evenly; 0 is all. `data` are
     settings such as columns; `weights` are those of `load`.
     """
     names = [texts] if isinstance(texts, str) else list(texts)
     model_file = load_model_file(model)
+    if model_file.model.task == "translate":
+        return translation_evaluation(model_file, names, {"data": data})
     if model_file.model.task != "generate":
         return label_evaluation(model_file, names, {"data": data})
     return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit, weights=weights).report
@@ -147,6 +163,29 @@ def label_evaluation(model_file: ModelFile, texts: Sequence[str], settings: Sett
     return evaluate_labels(
         model_file, encode_for_evaluation(list(texts), model_file.tokenizer, config, label_names=labels)
     )
+
+
+def translation_evaluation(
+    model_file: ModelFile, texts: Sequence[str], settings: Settings, *, beam: int = 5, **search: Any
+) -> TranslationReport:
+    """A translation model on pairs: its translations against the texts as they are written, not as it would cut them.
+
+    `settings` may say which columns; pairs of any length count. Raises UsageError without sacrebleu.
+    """
+    from sonho.data.pairs import encode_pairs, iter_pairs
+    from sonho.data.passes import Job
+    from sonho.evaluation.translation import check_sacrebleu, translation_report
+
+    check_sacrebleu()
+    loaded = Translator(model_file)
+    config = build_config({"data": {**stored_data_settings(model_file), "max_words": 0}}, settings).data
+    pairs = list(iter_pairs(texts, config))
+    if not pairs:
+        raise DataError(f"{', '.join(texts)}: no pair of texts that both say something; there is nothing to score")
+    part = encode_pairs(pairs, Job([], config, 0, model_file.tokenizer, model_file.source_tokenizer))
+    found = loaded.translate([source for source, _ in pairs], beam=beam, **search)
+    references = [target for _, target in pairs]
+    return translation_report(loaded.runner.score(part), [one.text for one in found], references, beam=beam)
 
 
 def adapted_model(
@@ -232,6 +271,8 @@ __all__ = [
     "Model",
     "Piece",
     "Predictor",
+    "Translation",
+    "Translator",
     "adapt",
     "evaluate",
     "generate",
@@ -240,4 +281,5 @@ __all__ = [
     "score",
     "stream_generate",
     "train",
+    "translate",
 ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.argument("model")
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
-@setting_flags("--columns", "--field", "--errors", "--label-column", "--vectors")
+@setting_flags("--columns", "--field", "--errors", "--label-column", "--vectors", "--source-column", "--target-column")
 @click.option("--no-baselines", is_flag=True, help="leave out the n-grams, single letters and xz")
 @click.option("--train-text", multiple=True, metavar="FILE", help="fit the n-gram baselines on this text")
 @click.option(
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--adapt", is_flag=True, help="once more, learning from each token after scoring it (needs PyTorch)")
 @click.option("--svg", metavar="FILE", help="of a classifier or tagger: write the confusion matrix as a picture")
+@click.option("--beam", type=int, default=5, show_default=True, help="of a translation model; 1 = greedy")
 @weights_flag
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def command(
@@ -41,6 +42,7 @@ def command(
     limit: int,
     adapt: bool,
     svg: str | None,
+    beam: int,
     weights: Weights,
     as_json: bool,
     **flags: Any,
@@ -51,12 +53,17 @@ def command(
     letters, xz and, where --train-text gives what the model learned from, Kneser-Ney n-grams. A conditioned
     model is told the label or vector of each record, and once more that of another record. A model that
     was trained with --prior ngram has two rows: the network alone, and with its prior.
-    Of a classifier or tagger: accuracy, macro F1, each label, confusion and calibration.
+    Of a classifier or tagger: accuracy, macro F1, each label, confusion and calibration. Of a translation model:
+    BLEU and chrF on pairs, which are read as in training (plain texts: the source, then the target).
     """
     from sonho.api import evaluation_table
     from sonho.storage.model_file import load_model_file
 
-    if (model_file := load_model_file(model)).model.task != "generate":
+    model_file = load_model_file(model)
+    if model_file.model.task == "translate":
+        _evaluate_pairs(model_file, texts, flag_settings(flags), beam, as_json=as_json)
+        return
+    if model_file.model.task != "generate":
         _evaluate_labels(model_file, texts, flag_settings(flags), svg, as_json=as_json)
         return
     if svg:
@@ -124,3 +131,19 @@ def _evaluate_labels(
     beside = {} if report.words else {"always the commonest label": report.commonest}
     print_labels(console, ", ".join(texts), report, beside)
     print_details(console, report)
+
+
+def _evaluate_pairs(
+    model_file: ModelFile, texts: tuple[str, ...], settings: dict[str, dict[str, Any]], beam: int, *, as_json: bool
+) -> None:
+    from sonho.api import translation_evaluation
+
+    report = translation_evaluation(model_file, texts, settings, beam=beam)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+        return
+    from rich.console import Console
+
+    from sonho.cli.translation_report import print_translation
+
+    print_translation(Console(highlight=False, soft_wrap=True), ", ".join(texts), report)

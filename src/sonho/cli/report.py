@@ -12,7 +12,9 @@ from rich.text import Text
 
 from sonho.cli.display import clock
 from sonho.cli.label_report import print_labels
+from sonho.cli.translation_report import print_translation
 from sonho.evaluation.labels import LabelReport
+from sonho.evaluation.translation import TranslationReport
 
 if TYPE_CHECKING:
     from sonho.evaluation.metrics import Report
@@ -35,10 +37,14 @@ def print_result(result: Result) -> None:
     for what, report, baselines, with_prior in parts:
         if isinstance(report, LabelReport):
             print_labels(console, what, report, baselines)
+        elif isinstance(report, TranslationReport):
+            print_translation(console, what, report, baselines)
         elif report is not None:
             print_table(console, what, report, baselines, with_prior)
     if result.task == "generate":
         console.print(Text(f"Write with it: sonho generate {result.folder} --prompt 'Once'"))
+    elif result.task == "translate":
+        console.print(Text(f"Use it: sonho translate {result.folder} FILE"))
     else:
         console.print(Text(f"Use it: sonho predict {result.folder} FILE"))
 

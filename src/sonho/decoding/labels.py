@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sonho.config import OF_LABELS, TaskName
 from sonho.data.parts import Part
 from sonho.decoding.encoder import EncoderRunner
 from sonho.decoding.state import Array
@@ -94,14 +95,32 @@ def record_batches(part: Part, eos_id: int) -> Iterator[tuple[Array, Array, Arra
         first += count
 
 
+# What a model is called, and what it is for.
+KINDS: dict[TaskName, tuple[str, str]] = {
+    "generate": ("language model", "use generate or score"),
+    "classify": ("classifier", "use predict, or evaluate on labelled text"),
+    "tag": ("tagger", "use predict, or evaluate on text"),
+    "translate": ("translation model", "use translate, or evaluate on pairs of texts"),
+}
+
+
 def check_has_labels(model_file: ModelFile) -> None:
-    """Raise UsageError for a language model."""
-    if model_file.model.task == "generate":
-        raise UsageError("this is a language model, which predicts no labels; use generate or score")
+    """Raise UsageError for a model that is no classifier or tagger."""
+    if model_file.model.task not in OF_LABELS:
+        kind, advice = KINDS[model_file.model.task]
+        raise UsageError(f"this is a {kind}, which predicts no labels; {advice}")
 
 
 def check_generates(model_file: ModelFile) -> None:
-    """Raise UsageError for a classifier or a tagger."""
+    """Raise UsageError for a model that is no language model."""
     if model_file.model.task != "generate":
-        kind = {"classify": "classifier", "tag": "tagger"}[model_file.model.task]
-        raise UsageError(f"this is a {kind}, which writes no text; use predict, or evaluate on labelled text")
+        kind, advice = KINDS[model_file.model.task]
+        lacks = "writes no text" if model_file.model.task in OF_LABELS else "writes nothing by itself"
+        raise UsageError(f"this is a {kind}, which {lacks}; {advice}")
+
+
+def check_translates(model_file: ModelFile) -> None:
+    """Raise UsageError for a model that does not translate."""
+    if model_file.model.task != "translate":
+        kind, advice = KINDS[model_file.model.task]
+        raise UsageError(f"this is a {kind}, which does not translate; {advice}")

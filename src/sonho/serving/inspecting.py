@@ -32,7 +32,9 @@ def next_symbols(model: ServedModel, request: NextRequest, pace: Pace) -> Slices
     """The symbols that may come next, before and after the options reshape them."""
     settings, bias = make_settings(request, model)
     ids = model.tokenizer.encode(request.prompt).astype(np.int64)
-    logits, _ = yield from feed_slowly(model, begin(model, ids), model.stepper.initial_state(1, model.told(request)), pace)
+    logits, _ = yield from feed_slowly(
+        model, begin(model, ids), model.stepper.initial_state(1, model.told(request)), pace
+    )
     before = softmax(logits)[0]  # (V,)
     sampler = Sampler(settings, [Source(0, 0, ids.tolist())], bias=bias, forced={})
     weights = sampler.weights(logits, 0)[0]

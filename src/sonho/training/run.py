@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from sonho.config import Config, SamplingConfig, build_config, to_dict
+from sonho.config import OF_LABELS, Config, SamplingConfig, build_config, to_dict
 from sonho.data.corpus import Corpus, build_corpus
 from sonho.errors import UsageError
 from sonho.native.library import threads_wanted
 from sonho.storage.durable import folder_lock, make_folder
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file
-from sonho.text import tokenizer_from_json
+from sonho.text import Tokenizer, tokenizer_from_json
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
@@ -30,11 +30,12 @@ from sonho.training.conditioning import records_for_conditions
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
 from sonho.training.held_out import choose_validation
-from sonho.training.language import LanguageTask, Say
+from sonho.training.language import Say
 from sonho.training.plan import Plan, intervals, plan, step_tokens
 from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
+from sonho.training.plan_pairs import plan_pairs, prepare_pairs
 from sonho.training.prior import check_prior
-from sonho.training.session import Result, Session
+from sonho.training.session import Result, Session, make_task
 from sonho.training.speed import measure_speed
 from sonho.training.trainer import Trainer
 
@@ -111,10 +112,11 @@ def _fresh(
     config = records_for_conditions(build_config(settings), given)
     check_prior(config)
     set_threads(config)
-    labels = config.model.task != "generate"
-    if labels:
-        config = prepare_labels(config, given)
-    start, tokenizer = None, None
+    labels = config.model.task in OF_LABELS
+    config = prepared(config, given, paths)
+    start: ModelFile | None = None
+    tokenizer: Tokenizer | None = None
+    source_tokenizer: Tokenizer | None = None
     if init:
         start = load_model_file(init)
         if start.condition is not None:
@@ -126,13 +128,21 @@ def _fresh(
         else:
             _check_fit(start, config, given)
             config.data.level = start.tokenizer.level  # how bytes are read depends on it
-            start = grown_model(start, paths, config.data)
+            if start.model.task == "generate":
+                start = grown_model(start, paths, config.data)
             beside = {key: getattr(config.model, key) for key in BESIDE_THE_NETWORK}
             config.model = replace(start.model, **beside)
             given |= {f"model.{key}" for key in to_dict(config.model)}
-        tokenizer = start.tokenizer
+        tokenizer, source_tokenizer = start.tokenizer, start.source_tokenizer
     choose_validation(config, given, paths)
-    corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
+    corpus = build_corpus(
+        paths,
+        config.data,
+        seed=config.training.seed,
+        folder=folder / "data",
+        tokenizer=tokenizer,
+        source_tokenizer=source_tokenizer,
+    )
     for line in corpus.notes:
         say(line)
     return train_corpus(corpus, folder, config, given, paths, say=say, callbacks=callbacks, began=began, start=start)
@@ -163,8 +173,12 @@ def train_corpus(
 
 def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Plan:
     """What to train and why; measures this machine where the budget is minutes, of which `spent` seconds are gone."""
-    if config.model.task != "generate":
+    if config.model.task in OF_LABELS:
         return plan_labels(config, given, corpus)
+    if config.model.task == "translate":
+        by_clock = make_budget(config.training, 1).seconds
+        left = max(by_clock - spent, 0.0) * SHARE_OF_LEARNING
+        return plan_pairs(config, given, corpus, lambda sized: _one_step(sized, corpus), left)
     vocab_size, symbols = corpus.tokenizer.vocab_size, len(corpus.train.tokens)
     length = symbols / corpus.train.num_records if corpus.kind == "records" else 0.0
     facts: dict[str, Any] = {"symbols": symbols, "vocab_size": vocab_size, "record_length": length}
@@ -186,8 +200,7 @@ def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str
     if config.model.cell == "ngram":
         raise UsageError("an n-gram is counted, not trained; there is nothing to choose")
     set_threads(config)
-    if config.model.task != "generate":
-        config = prepare_labels(config, given)
+    config = prepared(config, given, paths)
     with tempfile.TemporaryDirectory() as folder:
         choose_validation(config, given, paths)
         corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=Path(folder, "data"))
@@ -195,11 +208,18 @@ def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str
     return (*corpus.notes, *made.lines)
 
 
+def prepared(config: Config, given: Set[str], paths: Sequence[str]) -> Config:
+    """The settings with what the task says of the data."""
+    if config.model.task in OF_LABELS:
+        return prepare_labels(config, given)
+    return prepare_pairs(config, given, paths) if config.model.task == "translate" else config
+
+
 def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:
     """Training steps on the text that are thrown away."""
     budget = Budget(1e9, 0)
     trainer = Trainer(
-        LanguageTask(config, corpus, say=lambda text: None),
+        make_task(config, corpus, say=lambda text: None),
         config.training,
         budget,
         intervals(config, budget),
@@ -214,7 +234,10 @@ def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:
 def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
     """Raise UsageError where a given setting is not that of the model to start from, whose shapes and symbols stay."""
     if start.model.task != config.model.task:
-        raise UsageError(f"the model of --init has model.task={start.model.task}; a language model starts from another")
+        raise UsageError(
+            f"the model of --init has model.task={start.model.task}; "
+            f"one of model.task={config.model.task} starts from another"
+        )
     stored = to_dict(start.model).items()
     fixed = {f"model.{key}": value for key, value in stored if key not in BESIDE_THE_NETWORK}
     fixed["data.level"] = start.tokenizer.level
@@ -255,6 +278,7 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say, b
         seed=config.training.seed,
         folder=folder / "data",
         tokenizer=tokenizer_from_json(header["tokenizer"]),
+        source_tokenizer=tokenizer_from_json(source) if (source := header.get("source_tokenizer")) else None,
     )
     if corpus.digest != header["digest"]:
         raise UsageError(

@@ -22,6 +22,7 @@ from sonho.evaluation.labels import LabelReport
 from sonho.evaluation.metrics import Report
 from sonho.evaluation.prior_counts import num_bytes
 from sonho.evaluation.protocol import MOST_TOKENS
+from sonho.evaluation.translation import TranslationReport
 from sonho.models.language_model import load_arrays, to_arrays
 from sonho.storage.container import Arrays
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file, save_model_file
@@ -36,6 +37,7 @@ from sonho.training.plan import intervals
 from sonho.training.prior import count_parts, learn_gate, prior_note
 from sonho.training.task import Task
 from sonho.training.trainer import Trainer
+from sonho.training.translation import TranslationTask
 
 # Of the minutes, learning gets at least this share, whatever the reading took.
 LEAST_SHARE = 0.4
@@ -47,6 +49,9 @@ BEFORE_END_NAME = "before-end.safetensors"
 GATE_SECONDS = 5.0
 
 
+AnyReport = Report | LabelReport | TranslationReport
+
+
 @dataclass
 class Result:
     """What a training brought. `finished` is False where it was stopped and can be resumed."""
@@ -55,9 +60,9 @@ class Result:
     finished: bool
     seconds: float
     task: TaskName = "generate"
-    validation: Report | LabelReport | None = None
-    test: Report | LabelReport | None = None
-    baselines: dict[str, float] = field(default_factory=dict)  # bits per character; accuracy, of labels
+    validation: AnyReport | None = None
+    test: AnyReport | None = None
+    baselines: dict[str, float] = field(default_factory=dict)  # bits per character; accuracy, of labels; BLEU, of pairs
     # The same parts with the n-gram prior, where there is one: figures of their own, never mixed up with the pure ones.
     validation_with_prior: Report | None = None
     test_with_prior: Report | None = None
@@ -169,6 +174,7 @@ class Session:
         counters = self.trainer.counters
         data = to_dict(self.config.data)
         data["test"] = data["vectors"] = ""  # may be paths of this machine
+        data["validation_files"] = []
         data["item"] = self.item  # a text at hand has no suffix that tells it
         validated = counters.curve[-1][1] if counters.curve else None
         return ModelFile(
@@ -179,6 +185,7 @@ class Session:
             window=self.task.window,
             sampling=self.config.sampling,
             labels=self.corpus.label_names,
+            source_tokenizer=self.corpus.source_tokenizer,
             condition=self.task.condition,
             record={
                 "sonho": sonho.__version__,
@@ -203,9 +210,11 @@ class Session:
         yield from self.task.samples(self.snapshot(), self.trainer.counters.step)
 
     def save(self) -> None:
+        source = self.corpus.source_tokenizer
         header = {
             "config": to_dict(self.config),
             "tokenizer": self.corpus.tokenizer.to_json(),
+            "source_tokenizer": None if source is None else source.to_json(),
             "digest": self.corpus.digest,
             "told": self.task.told_digest,
             "paths": [path if path == "-" else os.path.abspath(path) for path in self.paths],
@@ -236,11 +245,11 @@ class Session:
                 result.test_with_prior = self._measure_with_prior(kept, "test", test)
         save_model_file(self.folder / MODEL_FILE_NAME, kept)
 
-    def _report(self, kept: ModelFile, name: str, part: Part) -> Report | LabelReport:
+    def _report(self, kept: ModelFile, name: str, part: Part) -> AnyReport:
         report, figures = self.task.report(part)
         kept.record |= {f"{name}_{figure}": value for figure, value in figures.items()}
         self.trainer.log({f"{name}_loss": figures["loss"]})
-        measured: Report | LabelReport = report
+        measured: AnyReport = report
         return measured
 
     def _learn_end(self, kept: ModelFile, validation: Part) -> None:
@@ -280,4 +289,6 @@ def make_task(config: Config, corpus: Corpus, say: Say, start: ModelFile | None 
     """The task of a configuration, at the weights of `start` if there is one."""
     if config.model.task == "generate":
         return LanguageTask(config, corpus, say, start)
+    if config.model.task == "translate":
+        return TranslationTask(config, corpus, say, start)
     return LabellingTask(config, corpus, say, start)
