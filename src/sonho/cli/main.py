@@ -146,7 +146,7 @@ def _guarded(arguments: list[str] | None) -> int:
         extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
         extra["optuna"] = "tune"
         extra |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "starlette"), "serve")
-        extra |= {"mido": "music", "PIL": "music", "rdkit": "chem"}
+        extra |= {"mido": "music", "PIL": "pictures", "sacrebleu": "bleu", "rdkit": "chem"}
         if error.name in extra:
             return _fail(
                 f"this needs {error.name}; install it with pip install 'sonho[{extra[error.name]}]'",

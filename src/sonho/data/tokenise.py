@@ -18,6 +18,8 @@ from sonho.data.labels import find_label_names, label_note
 from sonho.data.notes import part_notes
 from sonho.data.parts import Part
 from sonho.data.passes import Job, read_records, read_stream
+from sonho.data.pictures import Pictures, read_pictures
+from sonho.data.sources import iter_blocks
 from sonho.data.splits import data_kind, read_shares
 from sonho.errors import DataError, UsageError
 from sonho.text.steps import Steps
@@ -38,6 +40,7 @@ class Corpus:
     digest: str  # SHA-256 of the tokenizer, all tokens and the split: what resuming must find unchanged
     notes: list[str] = field(default_factory=list)  # sentences to print
     label_names: tuple[str, ...] = ()  # of labelled records, by number
+    pictures: Pictures | None = None  # of records that have one: by the numbers in the parts' `labels`
 
 
 def tokenise(job: Job) -> Corpus:
@@ -50,6 +53,12 @@ def tokenise(job: Job) -> Corpus:
         if kind != "records":
             raise UsageError(f"labels belong to records, but data.kind is {kind}; leave it out or take --kind records")
         job = replace(job, label_names=job.label_names or _names_of(job))
+    if job.config.pictures:
+        if kind != "records" or job.labelled or job.numbered:
+            raise UsageError("data.pictures has one for each record; take --kind records, and no labels or vectors")
+        job = with_pictures(job)
+    if job.config.group_column and kind != "records":
+        raise UsageError("data.group_column keeps records together; take --kind records")
     if job.numbered and (kind != "records" or job.labelled):
         raise UsageError("data.vectors has a row for each record; take --kind records, and no labels beside it")
     tokenizer, parts, notes = (read_records if kind == "records" else read_stream)(job, shares)
@@ -61,6 +70,7 @@ def tokenise(job: Job) -> Corpus:
     if shares.test_file:
         test_job = replace(job, files=[shares.test_file], tokenizer=tokenizer, text=None)
         parts["test"] = encode_whole(test_job, "test")
+    notes += [] if job.pictures is None else job.pictures.notes()
     notes.append(vocabulary_note(tokenizer))
     notes += [note for name, part in parts.items() for note in part_notes(name, part, job.config)]
     if (labels := parts["train"].labels) is None:
@@ -79,13 +89,22 @@ def tokenise(job: Job) -> Corpus:
         digest=corpus_digest(tokenizer, kind, usable, job.label_names),
         notes=notes,
         label_names=job.label_names,
+        pictures=job.pictures,
     )
+
+
+def with_pictures(job: Job) -> Job:
+    """The job with the pictures that its rows name, and those of a test file. Raises what `read_pictures` does."""
+    test = read_shares(job.config).test_file
+    blocks = iter_blocks([*job.files, *([test] if test else [])], job.config)
+    names = dict.fromkeys(name for block in blocks for name in block.names)
+    return replace(job, pictures=read_pictures(list(names), job.config, job.folder))
 
 
 def _names_of(job: Job) -> tuple[str, ...]:
     """Every label in the files; one that only the test has is told by `label_ids`."""
     steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
-    return find_label_names(labels for _, labels in job.labelled_blocks(steps))
+    return find_label_names(block.names for block in job.blocks(steps))
 
 
 def encode_whole(job: Job, name: str = "text") -> Part:
@@ -96,9 +115,9 @@ def encode_whole(job: Job, name: str = "text") -> Part:
     with PartWriter(job.tokenizer, name, records=records, folder=job.folder, labelled=labelled) as writer:
         if records:
             first = 0
-            for block, labels in job.labelled_blocks(job.tokenizer.steps):
-                write_records(block, writer, job.config, watch=True, labels=job.marks(labels, first, len(block)))
-                first += len(block)
+            for texts, names, _ in job.blocks(job.tokenizer.steps):
+                write_records(texts, writer, job.config, watch=True, labels=job.marks(names, first, len(texts)))
+                first += len(texts)
         else:
             write_stream(job.chunks(), writer, watch=True)
         part = writer.finish()
