@@ -98,7 +98,7 @@ def _of_boxes(quantity: str, said: str | None, scene: Scene, *, towers: bool) ->
     boxes = [box for box in scene if box] if towers else scene
     if towers and not all(is_tower(box) for box in boxes):
         boxes = []
-    holds = (lambda box: True) if said is None else (_tower(said) if towers else _box(said))
+    holds: OfBox | None = (lambda box: True) if not said else (_tower(said) if towers else _box(said))
     if holds is None:
         return None
     number = sum(map(holds, boxes))

@@ -1,7 +1,8 @@
 """sonho trains small recurrent networks on your own text and generates, scores and measures.
 
-    load(path)                 a model: .generate, .stream; of a classifier or tagger .predict
+    load(path)                 a model: .generate, .stream; of a classifier or tagger .predict; of a captioner .caption
     predict(path, texts)       labels of texts, or texts restored
+    caption(path, pictures)    what a captioner says of pictures
     generate(path, prompt)     text from a model file or run folder
     stream_generate(path, prompt)   the same, piece by piece
     train(paths, output)       from text to a run folder (needs sonho[train])
@@ -20,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from sonho.api import adapt, evaluate, generate, load, predict, score, stream_generate, train
+    from sonho.api import adapt, caption, evaluate, generate, load, predict, score, stream_generate, train
 
-__all__ = ["__version__", "adapt", "evaluate", "generate", "load", "predict", "score", "stream_generate", "train"]
+__all__ = ["__version__", "adapt", "caption", "evaluate", "generate", "load", "predict", "score", "stream_generate", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sonho.config import Weights, build_config
+from sonho.decoding.captioner import Caption, Captioner
 from sonho.decoding.generate import Generation, Piece
 from sonho.decoding.model import Model
 from sonho.decoding.model import load as load_generator
@@ -19,6 +20,7 @@ from sonho.errors import UsageError
 from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
 
 if TYPE_CHECKING:
+    from sonho.evaluation.evaluate_captions import CaptionReport
     from sonho.evaluation.labels import LabelReport
     from sonho.evaluation.metrics import Report
     from sonho.evaluation.score import TokenScore
@@ -42,8 +44,9 @@ class Evaluation:
     adapted_with_prior: Report | None = None
 
 
-def load(path: str | PathLike[str], *, weights: Weights = "float32", prior: bool = True) -> Model | Predictor:
-    """A model ready to use: of a language model `.generate` and `.stream`, of a classifier or tagger `.predict`.
+def load(path: str | PathLike[str], *, weights: Weights = "float32", prior: bool = True) -> Model | Predictor | Captioner:
+    """A model ready to use: of a language model `.generate` and `.stream`, of a classifier or tagger `.predict`, of a
+    captioner `.caption`.
 
     `weights="int8"` rounds those of a language model to 8 bits: faster from some 200 units on. `prior=False` lets
     the network of one with an n-gram prior write alone.
@@ -53,8 +56,8 @@ def load(path: str | PathLike[str], *, weights: Weights = "float32", prior: bool
     if model_file.model.task == "generate":
         return Model(model_file, weights=weights, prior=prior)
     if weights != "float32":
-        raise UsageError(f"weights={weights!r} is for language models; a classifier or tagger runs in float32")
-    return Predictor(model_file)
+        raise UsageError(f"weights={weights!r} is for language models; the other tasks run in float32")
+    return Captioner(model_file) if model_file.model.task == "caption" else Predictor(model_file)
 
 
 def predictor(path: str | PathLike[str]) -> Predictor:
@@ -65,6 +68,14 @@ def predictor(path: str | PathLike[str]) -> Predictor:
 def predict(model: str | PathLike[str], texts: Sequence[str]) -> list[Any]:
     """What a classifier (`Prediction`) or tagger (`Restoration`) makes of each text. To use it again, `load` it."""
     return predictor(model).predict(texts)
+
+
+def caption(model: str | PathLike[str], pictures: Sequence[Any], **options: Any) -> list[str]:
+    """What a captioner says of each picture: a path, or pixels (H, W, 3) uint8. To use it again, `load` it.
+
+    `options` are those of `Captioner.caption`: beam, temperature, seed, ...
+    """
+    return [best.text for [best, *_] in Captioner(load_model_file(model)).caption(pictures, **options)]
 
 
 def generate(model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]) -> Generation:
@@ -111,14 +122,16 @@ def evaluate(
     limit: int = 1_000_000,
     weights: Weights = "float32",
     **data: Any,
-) -> Report | LabelReport:
-    """Bits per character and more of a model on held-out files; of a classifier or tagger a LabelReport.
+) -> Report | LabelReport | CaptionReport:
+    """Bits per character and more of a model on held-out files; of other tasks a LabelReport or CaptionReport.
 
     Of a text longer than `limit` tokens about so many are scored, spread evenly; 0 is all. `data` are
     settings such as columns; `weights` are those of `load`.
     """
     names = [texts] if isinstance(texts, str) else list(texts)
     model_file = load_model_file(model)
+    if model_file.model.task == "caption":
+        return caption_evaluation(model_file, names, {"data": data})
     if model_file.model.task != "generate":
         return label_evaluation(model_file, names, {"data": data})
     return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit, weights=weights).report
@@ -147,6 +160,20 @@ def label_evaluation(model_file: ModelFile, texts: Sequence[str], settings: Sett
     return evaluate_labels(
         model_file, encode_for_evaluation(list(texts), model_file.tokenizer, config, label_names=labels)
     )
+
+
+def caption_evaluation(
+    model_file: ModelFile, texts: Sequence[str], settings: Settings, *, beam: int = 1
+) -> CaptionReport:
+    """A captioner on a table of pictures and texts read as that of its training; `settings` may say otherwise."""
+    from sonho.data.corpus import encode_captions
+    from sonho.data.pictures import folder_beside
+    from sonho.evaluation.evaluate_captions import evaluate_captions
+
+    beside = {"data": {"pictures": folder_beside(texts)}}
+    config = build_config({"data": stored_data_settings(model_file)}, beside, settings).data
+    part, pictures = encode_captions(list(texts), model_file.tokenizer, config)
+    return evaluate_captions(model_file, part, pictures, beam=beam)
 
 
 def adapted_model(
@@ -228,11 +255,14 @@ def stored_data_settings(model_file: ModelFile) -> dict[str, Any]:
 
 
 __all__ = [
+    "Caption",
+    "Captioner",
     "Generation",
     "Model",
     "Piece",
     "Predictor",
     "adapt",
+    "caption",
     "evaluate",
     "generate",
     "load",

@@ -25,6 +25,7 @@ DataKind = Literal["stream", "records", "windows"]
 UnknownPolicy = Literal["skip", "nearest", "error"]
 # The shape of what is learned: text from text, a label a record, a label a token, a text from a picture.
 TaskName = Literal["generate", "classify", "tag", "caption"]
+OF_LABELS = ("classify", "tag")
 Strip = Literal["none", "accents", "case", "both"]
 # What a running model multiplies with: the weights as they are, or 8 bits of each.
 Weights = Literal["float32", "int8"]

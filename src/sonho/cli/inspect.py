@@ -58,7 +58,7 @@ def _layer_table(loaded: Any) -> Any:
 
     from sonho.storage.model_file import count_parameters
 
-    kind = {"generate": "language model", "classify": "classifier", "tag": "tagger"}[loaded.model.task]
+    kind = {"generate": "language model", "classify": "classifier", "tag": "tagger", "caption": "captioner"}[loaded.model.task]
     table = Table(title=f"{loaded.model.cell} {kind}, {loaded.data_kind}", title_justify="left")
     table.add_column("array")
     table.add_column("shape")
@@ -101,7 +101,9 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
             f" {record['tokens_seen']:,} tokens seen, seed {record['training']['seed']},"
             f" {record['training']['optimizer']}"
         )
-    if record.get("validation_accuracy") is not None:
+    if record.get("validation_bleu") is not None:
+        lines.append(f"Held-out: {record['validation_loss']:.4f} nats/token, BLEU-4 {record['validation_bleu']:.2f}")
+    elif record.get("validation_accuracy") is not None:
         figures = (f"{name} {100 * record[f'validation_{name}']:.2f} %" for name in ("accuracy", "macro_f1"))
         lines.append(f"Held-out: {record['validation_loss']:.4f} nats, {', '.join(figures)}")
     elif record.get("validation_loss") is not None:
@@ -114,6 +116,7 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
     beside = [f"{name} {value:.3f}" for name, value in record.get("baselines", {}).items()]
     if beside:
         unit = "share right" if "validation_accuracy" in record else "bits/char"
+        unit = "BLEU-4" if "validation_bleu" in record else unit
         lines.append(f"Beside it, {unit}: {', '.join(beside)}")
     return lines
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "Train a model on a text or on a table of short texts.",
     "tune": "Search for better settings than the plan's, and write a recipe.",
     "generate": "Write text with a trained model.",
+    "caption": "Say what is on a picture.",
     "predict": "Label texts with a classifier, or restore them with a tagger.",
     "evaluate": "Measure a model on held-out text, in bits per character, or its labels.",
     "score": "Show how surprising a text is, line by line or token by token.",
@@ -146,7 +147,7 @@ def _guarded(arguments: list[str] | None) -> int:
         extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
         extra["optuna"] = "tune"
         extra |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "starlette"), "serve")
-        extra |= {"mido": "music", "PIL": "pictures", "sacrebleu": "bleu", "rdkit": "chem"}
+        extra |= {"mido": "music", "PIL": "music", "rdkit": "chem"}
         if error.name in extra:
             return _fail(
                 f"this needs {error.name}; install it with pip install 'sonho[{extra[error.name]}]'",

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sonho.cli.display import clock
 from sonho.cli.label_report import print_labels
+from sonho.evaluation.evaluate_captions import CaptionReport
 from sonho.evaluation.labels import LabelReport
 
 if TYPE_CHECKING:
@@ -33,11 +34,15 @@ def print_result(result: Result) -> None:
         ("test text, never read while learning", result.test, {}, result.test_with_prior),
     )
     for what, report, baselines, with_prior in parts:
-        if isinstance(report, LabelReport):
+        if isinstance(report, CaptionReport):
+            print_captions(console, what, report, baselines)
+        elif isinstance(report, LabelReport):
             print_labels(console, what, report, baselines)
         elif report is not None:
             print_table(console, what, report, baselines, with_prior)
-    if result.task == "generate":
+    if result.task == "caption":
+        console.print(Text(f"Use it: sonho caption {result.folder} PICTURE"))
+    elif result.task == "generate":
         console.print(Text(f"Write with it: sonho generate {result.folder} --prompt 'Once'"))
     else:
         console.print(Text(f"Use it: sonho predict {result.folder} FILE"))
@@ -84,6 +89,19 @@ def print_table(
     if report.left_out:
         shown = " ".join(repr(symbol)[1:-1] for symbol in report.left_out[:20])
         console.print(Text(f"Left out of the figures, since the model does not know them: {shown}"))
+
+
+def print_captions(console: Console, what: str, report: CaptionReport, baselines: Mapping[str, float]) -> None:
+    """BLEU of a captioner and of the baselines, the best first."""
+    title = f"{what}: {len(report.captions):,} pictures"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("")
+    table.add_column("BLEU-4", justify="right")
+    rows = [(report.bleu, "this model", "bold"), *((score, name, "") for name, score in baselines.items())]
+    for score, name, style in sorted(rows, reverse=True):
+        table.add_row(name, f"{score:.2f}", style=style)
+    console.print(table)
+    console.print(Text(f"{report.loss:.4f} nats/token over {report.num_tokens:,} tokens; BLEU: {report.signature}"))
 
 
 def _duration(seconds: float) -> str:

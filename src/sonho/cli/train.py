@@ -35,6 +35,7 @@ class TrainCommand(GroupedCommand):
 @click.option("--list-recipes", is_flag=True, help="list the known experiments and stop")
 @setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
 @setting_flags("--speakers", "--validation", "--test", "--prior", "--threads")
+@setting_flags("--group-column", "--pictures", "--picture-column", "--picture-size", "--skip-bad")
 @setting_flags("--label-column", "--condition", "--vectors", "--task", "--pooling", "--class-weights", "--strip")
 def command(
     arguments: tuple[str, ...],
@@ -61,6 +62,7 @@ def command(
     sonho train --task classify topics.csv --label-column topic
     sonho train --task tag --strip accents portuguese.txt
     sonho train titles.csv --columns title --condition label --label-column topic
+    sonho train --task caption captions.tsv --pictures photos/
     sonho train --recipe nietzsche --data nietzsche.txt
     sonho train --resume -o runs/my
     """

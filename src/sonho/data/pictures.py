@@ -5,9 +5,9 @@ Shapes: P pictures, N of them, H height and W width in pixels.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import posixpath
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -108,6 +108,12 @@ def read_pictures(names: Sequence[str], config: DataConfig, folder: Path | None)
         writer.abandon()
 
 
+def folder_beside(paths: Sequence[str]) -> str:
+    """Where the pictures of a table are, where nothing else is said: beside it."""
+    first = Path(paths[0]) if paths else Path()
+    return str(first if first.is_dir() else first.parent)
+
+
 def picture_size(text: str) -> tuple[int, int]:
     """Width and height. Raises UsageError.
 
@@ -122,30 +128,62 @@ def picture_size(text: str) -> tuple[int, int]:
     raise UsageError(f"data.picture_size = {text!r}: give width x height of at most {MOST_PIXELS} pixels, as 100x25")
 
 
-def decode(data: bytes | OSError, size: tuple[int, int]) -> np.ndarray:
+def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The pixels (H, W, 3) uint8 of a file, as `decode` makes them. Raises InputNotFoundError or DataError."""
+    try:
+        return decode(path.read_bytes(), size)
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputNotFoundError(f"no such picture: {path}") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def decode(data: bytes | OSError, size: tuple[int, int] | None) -> np.ndarray:
     """A PNG or JPEG as (H, W, 3) uint8, turned as its EXIF says, on white where it is transparent, stretched to `size`.
 
-    Raises DataError, with the reason alone.
+    `size` is W, H; None leaves it as large as it is. Raises DataError, with the reason alone.
     """
-    from PIL import Image, ImageOps
-
     if isinstance(data, OSError):
         raise DataError(data.strerror or str(data))
+    check_pillow()
+    from PIL import Image, ImageOps
+
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            opened.draft("RGB", (2 * size[0], 2 * size[1]))  # a large JPEG need not be unpacked whole
+            if size is not None:
+                opened.draft("RGB", (2 * size[0], 2 * size[1]))  # a large JPEG need not be unpacked whole
             picture: Any = ImageOps.exif_transpose(opened)
             if picture.mode.startswith("I"):  # 16 bits of grey
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-            small = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-            return np.asarray(small, np.uint8)
+            return _resized(picture.convert("RGB"), size or picture.size)
     except Image.UnidentifiedImageError:
         raise DataError("neither a PNG nor a JPEG") from None
     except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         raise DataError(f"damaged picture ({' '.join(str(error).split())[:80]})") from None
+
+
+def check_pillow() -> None:
+    """Raise UsageError where the package is missing that reads pictures."""
+    if importlib.util.find_spec("PIL") is None:
+        raise UsageError("pictures need the package pillow; pip install 'sonho[caption]'")
+
+
+def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 stretched to `size` (W, H)."""
+    from PIL import Image
+
+    return pixels if pixels.shape[1::-1] == size else _resized(Image.fromarray(pixels), size)
+
+
+def _resized(picture: Any, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0), np.uint8)
 
 
 def _of_folder(names: Sequence[str], folder: Path) -> Iterator[tuple[str, bytes | OSError]]:
@@ -160,6 +198,8 @@ def _of_folder(names: Sequence[str], folder: Path) -> Iterator[tuple[str, bytes 
 
 def _of_tar(names: Sequence[str], path: Path) -> Iterator[tuple[str, bytes | OSError]]:
     """The members that are wanted, in the order of the tar, which is read once; then those that are not there."""
+    import tarfile  # here, because generating starts without it
+
     wanted = {posixpath.normpath(name): name for name in names}
     others = []
     try:

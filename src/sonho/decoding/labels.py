@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sonho.config import OF_LABELS
 from sonho.data.parts import Part
 from sonho.decoding.encoder import EncoderRunner
 from sonho.decoding.state import Array
@@ -17,6 +18,8 @@ from sonho.storage.model_file import ModelFile
 
 ROWS_AT_ONCE = 64
 TOKENS_AT_ONCE = 2**15
+# What a model that writes is called, by its task, and the commands for it.
+WRITERS = {"generate": ("language model", "generate or score"), "caption": ("captioner", "caption, or evaluate on captions")}
 
 
 class LabelRunner:
@@ -95,13 +98,17 @@ def record_batches(part: Part, eos_id: int) -> Iterator[tuple[Array, Array, Arra
 
 
 def check_has_labels(model_file: ModelFile) -> None:
-    """Raise UsageError for a language model."""
-    if model_file.model.task == "generate":
-        raise UsageError("this is a language model, which predicts no labels; use generate or score")
+    """Raise UsageError for a model that writes."""
+    if model_file.model.task not in OF_LABELS:
+        kind, use = WRITERS[model_file.model.task]
+        raise UsageError(f"this is a {kind}, which predicts no labels; use {use}")
 
 
 def check_generates(model_file: ModelFile) -> None:
-    """Raise UsageError for a classifier or a tagger."""
-    if model_file.model.task != "generate":
+    """Raise UsageError for all but a language model."""
+    if model_file.model.task in OF_LABELS:
         kind = {"classify": "classifier", "tag": "tagger"}[model_file.model.task]
         raise UsageError(f"this is a {kind}, which writes no text; use predict, or evaluate on labelled text")
+    if model_file.model.task != "generate":
+        kind, use = WRITERS[model_file.model.task]
+        raise UsageError(f"this is a {kind}, which writes nothing of its own accord; use {use}")

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from sonho.config import Config, SamplingConfig, build_config, to_dict
+from sonho.config import OF_LABELS, Config, SamplingConfig, build_config, to_dict
 from sonho.data.corpus import Corpus, build_corpus
 from sonho.errors import UsageError
 from sonho.native.library import threads_wanted
@@ -32,6 +32,7 @@ from sonho.training.grow import grown_model
 from sonho.training.held_out import choose_validation
 from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import Plan, intervals, plan, step_tokens
+from sonho.training.plan_captions import plan_captions, prepare_captions
 from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
 from sonho.training.prior import check_prior
 from sonho.training.session import Result, Session
@@ -111,14 +112,15 @@ def _fresh(
     config = records_for_conditions(build_config(settings), given)
     check_prior(config)
     set_threads(config)
-    labels = config.model.task != "generate"
-    if labels:
-        config = prepare_labels(config, given)
+    labels = config.model.task in OF_LABELS
+    config = prepared(config, given, paths)
     start, tokenizer = None, None
     if init:
         start = load_model_file(init)
         if start.condition is not None:
             raise UsageError("--init cannot start from a conditioned model; train on its records and the new ones")
+        if config.model.task == "caption":
+            raise UsageError("--task caption starts from nothing yet; leave out --init")
         if labels:
             config = fit_to_start(config, given, start)
             given |= {f"model.{key}" for key in (*OF_THE_START, "bidirectional")}
@@ -163,7 +165,9 @@ def train_corpus(
 
 def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Plan:
     """What to train and why; measures this machine where the budget is minutes, of which `spent` seconds are gone."""
-    if config.model.task != "generate":
+    if config.model.task == "caption":
+        return plan_captions(config, given, corpus)
+    if config.model.task in OF_LABELS:
         return plan_labels(config, given, corpus)
     vocab_size, symbols = corpus.tokenizer.vocab_size, len(corpus.train.tokens)
     length = symbols / corpus.train.num_records if corpus.kind == "records" else 0.0
@@ -186,13 +190,19 @@ def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str
     if config.model.cell == "ngram":
         raise UsageError("an n-gram is counted, not trained; there is nothing to choose")
     set_threads(config)
-    if config.model.task != "generate":
-        config = prepare_labels(config, given)
+    config = prepared(config, given, paths)
     with tempfile.TemporaryDirectory() as folder:
         choose_validation(config, given, paths)
         corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=Path(folder, "data"))
         made = planned(config, given, corpus, 0.0)
     return (*corpus.notes, *made.lines)
+
+
+def prepared(config: Config, given: Set[str], paths: Sequence[str]) -> Config:
+    """The data settings that the task implies. Raises UsageError where others were given."""
+    if config.model.task == "caption":
+        return prepare_captions(config, given, paths)
+    return prepare_labels(config, given) if config.model.task in OF_LABELS else config
 
 
 def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:

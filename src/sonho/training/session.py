@@ -18,6 +18,7 @@ from sonho.config import Config, TaskName, to_dict
 from sonho.data.corpus import Corpus, Part, resolved_item
 from sonho.errors import UsageError
 from sonho.evaluation.evaluate import evaluate
+from sonho.evaluation.evaluate_captions import CaptionReport
 from sonho.evaluation.labels import LabelReport
 from sonho.evaluation.metrics import Report
 from sonho.evaluation.prior_counts import num_bytes
@@ -28,6 +29,7 @@ from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file
 from sonho.text import masked_ids
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback, RunRecord, TensorBoard
+from sonho.training.captioning import CaptioningTask
 from sonho.training.checkpoint import restore, save_checkpoint
 from sonho.training.ending import read_end
 from sonho.training.labelling import LabellingTask
@@ -47,6 +49,9 @@ BEFORE_END_NAME = "before-end.safetensors"
 GATE_SECONDS = 5.0
 
 
+AnyReport = Report | LabelReport | CaptionReport
+
+
 @dataclass
 class Result:
     """What a training brought. `finished` is False where it was stopped and can be resumed."""
@@ -55,9 +60,9 @@ class Result:
     finished: bool
     seconds: float
     task: TaskName = "generate"
-    validation: Report | LabelReport | None = None
-    test: Report | LabelReport | None = None
-    baselines: dict[str, float] = field(default_factory=dict)  # bits per character; accuracy, of labels
+    validation: AnyReport | None = None
+    test: AnyReport | None = None
+    baselines: dict[str, float] = field(default_factory=dict)  # bits per character; accuracy, of labels; BLEU
     # The same parts with the n-gram prior, where there is one: figures of their own, never mixed up with the pure ones.
     validation_with_prior: Report | None = None
     test_with_prior: Report | None = None
@@ -85,7 +90,7 @@ class Session:
         self.task = make_task(config, corpus, say, start)
         self.corpus, self.batches = self.task.corpus, self.task.batches
         if checkpoint is not None and checkpoint[0].get("told", "") != self.task.told_digest:
-            raise UsageError("the vectors or labels are not those that this run was trained on; give the old ones")
+            raise UsageError("the pictures, vectors or labels are not those that this run was trained on; give the old ones")
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
         self.item = resolved_item(paths, config.data)
         self.end_tokens = 0  # of the held-out part, learned from when all is measured
@@ -168,7 +173,7 @@ class Session:
         """The weights now in the model, as a model file. Nothing in it depends on the clock or the machine."""
         counters = self.trainer.counters
         data = to_dict(self.config.data)
-        data["test"] = data["vectors"] = ""  # may be paths of this machine
+        data["test"] = data["vectors"] = data["pictures"] = ""  # may be paths of this machine
         data["item"] = self.item  # a text at hand has no suffix that tells it
         validated = counters.curve[-1][1] if counters.curve else None
         return ModelFile(
@@ -236,11 +241,11 @@ class Session:
                 result.test_with_prior = self._measure_with_prior(kept, "test", test)
         save_model_file(self.folder / MODEL_FILE_NAME, kept)
 
-    def _report(self, kept: ModelFile, name: str, part: Part) -> Report | LabelReport:
+    def _report(self, kept: ModelFile, name: str, part: Part) -> AnyReport:
         report, figures = self.task.report(part)
         kept.record |= {f"{name}_{figure}": value for figure, value in figures.items()}
         self.trainer.log({f"{name}_loss": figures["loss"]})
-        measured: Report | LabelReport = report
+        measured: AnyReport = report
         return measured
 
     def _learn_end(self, kept: ModelFile, validation: Part) -> None:
@@ -280,4 +285,6 @@ def make_task(config: Config, corpus: Corpus, say: Say, start: ModelFile | None 
     """The task of a configuration, at the weights of `start` if there is one."""
     if config.model.task == "generate":
         return LanguageTask(config, corpus, say, start)
+    if config.model.task == "caption":
+        return CaptioningTask(config, corpus, say, start)
     return LabellingTask(config, corpus, say, start)

@@ -1,0 +1,155 @@
+"""Are captions of drawn scenes good, and are they true? BLEU-4, and sentences judged against the scene.
+
+    python benchmarks/captions.py CORPORA [--only attention|vector] [--keep FOLDER] [--set section.key=value ...]
+
+CORPORA is a folder with nlvr. Both variants are trained by the recipe nlvr-scenes: with attention, and with the picture
+as the first state alone (model.attention=none). All figures are of the test part, whose scenes were never read while
+learning; nlvr_truth.py judges the sentences whose form it knows, of people, of the model, and of both with the scenes
+mixed up. The constant caption is the one of the training part that is best for the test part, which no model could
+know. --keep leaves the run folders there, and finds those of an earlier call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common import Row, Tables, installed, machine, save
+from nlvr_truth import Scene, read_scenes, shares
+from sonho.data.corpus import Corpus
+from sonho.data.prepare import load_prepared
+from sonho.evaluation.bleu import bleu
+from sonho.evaluation.evaluate_captions import evaluate_captions, reference
+from sonho.storage.model_file import count_parameters, load_model_file
+
+VARIANTS = {"attention": [], "vector": ["model.attention=none"]}
+BEAMS = (1, 5)
+SAMPLES, SEED = 200, 0  # of the bootstrap
+Texts = dict[str, str]  # a picture's name -> a sentence
+
+
+def trained(variant: str, corpora: Path, folder: Path, settings: Sequence[str]) -> tuple[Path, float]:
+    """The run folder of a variant, and the seconds that its training took (0 where it was found)."""
+    run = folder / variant
+    if (run / "model.safetensors").exists():
+        return run, 0.0
+    nlvr = corpora / "nlvr"
+    command = [sys.executable, "-m", "sonho", "train", "--recipe", "nlvr-scenes", "--data", str(nlvr / "captions.tsv")]
+    command += ["--pictures", str(nlvr / "images.tar"), "-o", str(run), *VARIANTS[variant], *settings]
+    began = time.perf_counter()
+    subprocess.run(command, check=True)
+    return run, time.perf_counter() - began
+
+
+def scene_of(name: str) -> str:
+    """The scene of a picture, of which there is one for each order of the boxes: dev-1-0-3.png is of dev-1-0."""
+    return name.rsplit("-", 1)[0]
+
+
+def row(what: str, texts: Texts, references: Mapping[str, list[str]], scenes: Mapping[str, Scene]) -> Row:
+    """BLEU with its interval, and how many sentences are judged and true, of their scenes and of others."""
+    names = sorted(texts)
+    rng = random.Random(SEED)
+    own = sorted({scene_of(name) for name in names})
+    turn = rng.randrange(1, len(own))
+    other = dict(zip(own, own[turn:] + own[:turn], strict=True))
+    whole, judged, true = shares((texts[name], scenes[scene_of(name)]) for name in names)
+    _, also, mixed = shares((texts[name], scenes[other[scene_of(name)]]) for name in names)
+    shown: Row = {"captions": what}
+    if references:
+        measured = bleu([texts[name] for name in names], [references[name] for name in names]).score
+        low, high = interval(texts, references, own, rng)
+        shown |= {"BLEU-4": round(measured, 2), "95 % over scenes": f"{low:.1f} to {high:.1f}"}
+    return shown | {
+        "judged, %": percent(judged, whole),
+        "true of the judged, %": percent(true, judged),
+        "true of another scene, %": percent(mixed, also),
+        "different sentences": len(set(texts.values())),
+    }
+
+
+def interval(
+    texts: Texts, references: Mapping[str, list[str]], scenes: Sequence[str], rng: random.Random
+) -> tuple[float, float]:
+    """The middle 95 % of BLEU over bootstrap samples of whole scenes."""
+    of_scene: dict[str, list[str]] = {}
+    for name in texts:
+        of_scene.setdefault(scene_of(name), []).append(name)
+    scores = []
+    for _ in range(SAMPLES):
+        drawn = [name for scene in rng.choices(scenes, k=len(scenes)) for name in of_scene[scene]]
+        scores.append(bleu([texts[name] for name in drawn], [references[name] for name in drawn]).score)
+    scores.sort()
+    return scores[int(0.025 * SAMPLES)], scores[int(0.975 * SAMPLES) - 1]
+
+
+def baselines(corpus: Corpus, references: Mapping[str, list[str]]) -> dict[str, Texts]:
+    """Captions without a look at the picture: the best single one, and one of the training part by chance."""
+    known = [reference(corpus.train, number, corpus.tokenizer) for number in range(corpus.train.num_records)]
+    wanted = [references[name] for name in sorted(references)]
+    best = max(sorted(set(known)), key=lambda text: bleu([text] * len(wanted), wanted).score)
+    rng = random.Random(SEED)
+    return {
+        f"best constant caption ({best})": dict.fromkeys(references, best),
+        "a training caption by chance": {name: rng.choice(known) for name in sorted(references)},
+    }
+
+
+def percent(part: int, whole: int) -> float:
+    return round(100 * part / max(whole, 1), 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpora", type=Path)
+    parser.add_argument("--only", choices=list(VARIANTS))
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--set", dest="settings", nargs="+", default=[], metavar="section.key=value")
+    arguments = parser.parse_args()
+    began = machine()
+    scenes = {name: scene for name, (_, scene) in read_scenes(arguments.corpora / "nlvr").items()}
+    rows: list[Row] = []
+    trainings: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for variant in VARIANTS:
+            if arguments.only not in (None, variant):
+                continue
+            run, seconds = trained(variant, arguments.corpora, arguments.keep or Path(scratch), arguments.settings)
+            model_file, corpus = load_model_file(run), load_prepared(run / "data")
+            assert corpus.test is not None
+            assert corpus.pictures is not None
+            for beam in BEAMS:
+                report = evaluate_captions(model_file, corpus.test, corpus.pictures, beam=beam)
+                texts = {name: text for name, (text, _) in report.captions.items()}
+                references = {name: own for name, (_, own) in report.captions.items()}
+                rows.append(row(f"{variant}, {'greedy' if beam == 1 else f'beam {beam}'}", texts, references, scenes))
+            trainings.append(
+                {
+                    "variant": variant,
+                    "parameters": count_parameters(model_file.arrays),
+                    "minutes of training": round(seconds / 60, 1) or None,
+                    "epochs": model_file.record["epoch"],
+                    "test nats/token": round(report.loss, 3),
+                    "pictures": len(report.captions),
+                    "scenes": len({scene_of(name) for name in report.captions}),
+                    "signature": report.signature,
+                }
+            )
+        for what, texts in baselines(corpus, references).items():
+            rows.append(row(what, texts, references, scenes))
+        rows.append(row("people", {name: own[0] for name, own in references.items()}, {}, scenes))
+    tables: Tables = {"Captions of scenes that were never read": rows, "The trainings": trainings}
+    for table in tables.values():
+        for one in table:
+            print(one)
+    print(save("captions", tables, began, installed("numpy", "torch", "pillow", "sacrebleu")))
+
+
+if __name__ == "__main__":
+    main()
