@@ -24,7 +24,7 @@ from common import Row, Tables, installed, machine, save
 from nlvr_truth import Scene, read_scenes, shares
 from sonho.data.corpus import Corpus
 from sonho.data.prepare import load_prepared
-from sonho.evaluation.bleu import bleu
+from sonho.evaluation.agreement import agreement
 from sonho.evaluation.evaluate_captions import evaluate_captions, reference
 from sonho.storage.model_file import count_parameters, load_model_file
 
@@ -63,7 +63,7 @@ def row(what: str, texts: Texts, references: Mapping[str, list[str]], scenes: Ma
     _, also, mixed = shares((texts[name], scenes[other[scene_of(name)]]) for name in names)
     shown: Row = {"captions": what}
     if references:
-        measured = bleu([texts[name] for name in names], [references[name] for name in names]).score
+        measured = agreement([texts[name] for name in names], [references[name] for name in names]).bleu
         low, high = interval(texts, references, own, rng)
         shown |= {"BLEU-4": round(measured, 2), "95 % over scenes": f"{low:.1f} to {high:.1f}"}
     return shown | {
@@ -84,7 +84,7 @@ def interval(
     scores = []
     for _ in range(SAMPLES):
         drawn = [name for scene in rng.choices(scenes, k=len(scenes)) for name in of_scene[scene]]
-        scores.append(bleu([texts[name] for name in drawn], [references[name] for name in drawn]).score)
+        scores.append(agreement([texts[name] for name in drawn], [references[name] for name in drawn]).bleu)
     scores.sort()
     return scores[int(0.025 * SAMPLES)], scores[int(0.975 * SAMPLES) - 1]
 
@@ -93,7 +93,7 @@ def baselines(corpus: Corpus, references: Mapping[str, list[str]]) -> dict[str, 
     """Captions without a look at the picture: the best single one, and one of the training part by chance."""
     known = [reference(corpus.train, number, corpus.tokenizer) for number in range(corpus.train.num_records)]
     wanted = [references[name] for name in sorted(references)]
-    best = max(sorted(set(known)), key=lambda text: bleu([text] * len(wanted), wanted).score)
+    best = max(sorted(set(known)), key=lambda text: agreement([text] * len(wanted), wanted).bleu)
     rng = random.Random(SEED)
     return {
         f"best constant caption ({best})": dict.fromkeys(references, best),
@@ -138,7 +138,7 @@ def main() -> None:
                     "test nats/token": round(report.loss, 3),
                     "pictures": len(report.captions),
                     "scenes": len({scene_of(name) for name in report.captions}),
-                    "signature": report.signature,
+                    "signature": report.agreement.bleu_signature,
                 }
             )
         for what, texts in baselines(corpus, references).items():

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ OfItem = Callable[[Item, Box], bool]
 
 BOX = 100
 COLORS = {"black": "black", "yellow": "yellow", "blue": "#0099ff"}
-NUMBERS = "zero one two three four five six seven eight nine".split()
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 # Spelling, synonyms and plurals to one word each, in this order.
 CANONICAL = (
     (r"^t least", "at least"),
@@ -65,7 +66,9 @@ PLACE = r"(?:not )?touching (?:an? |the )?(?:edge|corner|bottom|base|top)"
 def is_true(sentence: str, scene: Scene) -> bool | None:
     """Whether the sentence holds; None where its form is not known."""
     said = canonical(sentence)
-    if found := re.fullmatch(rf"there (?:is|are) (?:({QUANTITY}) )?(?:(black|blue|yellow) )?(tower|box)(?: with (.+))?", said):
+    if found := re.fullmatch(
+        rf"there (?:is|are) (?:({QUANTITY}) )?(?:(black|blue|yellow) )?(tower|box)(?: with (.+))?", said
+    ):
         parts = [f"exactly {found[2]} block"] if found[2] else []
         parts += [found[4]] if found[4] else []
         return _of_boxes(found[1] or "a", " and ".join(parts), scene, towers=found[3] == "tower")
@@ -119,11 +122,11 @@ def _tower(said: str) -> OfBox | None:
         holds, wanted = count(found[1]), matcher(found[2])
         return lambda box: holds(sum(wanted(item) for item in box))
     if found := re.fullmatch(rf"(?:an?|1) {color} (?:block |square )?(?:at )?(top|base|bottom)", said):
-        place = -1 if found[2] == "top" else 0
-        return lambda box: stack(box)[place] == found[1]
+        place, named = -1 if found[2] == "top" else 0, found[1]
+        return lambda box: stack(box)[place] == named
     if found := re.fullmatch(rf"(?:1 |an? )?{color} block (over|below) an? {color} block", said):
         pair = (found[3], found[1]) if found[2] == "over" else (found[1], found[3])
-        return lambda box: pair in zip(stack(box), stack(box)[1:], strict=False)
+        return lambda box: pair in pairwise(stack(box))
     if found := re.fullmatch(rf"(\d) {color} block together", said):
         run = (found[2],) * int(found[1])
         return lambda box: run in runs(stack(box), len(run))
@@ -163,7 +166,7 @@ def _of_items(quantity: str, named: str, said: str, scene: Scene) -> bool | None
         return holds(sum(wanted(ordered(box)[place]) for box in towers))
     if found := re.fullmatch(rf"(over|below) an? ({OBJECT})", said):
         other, towers = matcher(found[2]), [ordered(box) for box in scene if box and is_tower(box)]
-        pairs = [pair for tower in towers for pair in zip(tower, tower[1:], strict=False)]
+        pairs = [pair for tower in towers for pair in pairwise(tower)]
         if found[1] == "over":
             pairs = [(upper, lower) for lower, upper in pairs]
         return holds(sum(wanted(one) and other(two) for one, two in pairs))

@@ -29,7 +29,8 @@ from sonho.decoding.model import Model
 from sonho.evaluation.evaluate import evaluate
 from sonho.evaluation.metrics import Report
 from sonho.evaluation.novelty import novelty
-from sonho.storage.model_file import ModelFile, expected_shapes, load_model_file
+from sonho.storage.model_file import ModelFile, load_model_file
+from sonho.storage.shapes import expected_shapes
 from sonho.training.adapt import AdaptiveStepper, adaptive_with_prior, read
 
 ROUNDS, TOKENS = 9, 4000

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sonho.config import DataConfig, build_config
-from sonho.storage.model_file import ModelFile, expected_shapes
+from sonho.storage.model_file import ModelFile
+from sonho.storage.shapes import expected_shapes
 from sonho.text import fit_tokenizer
 
 # 82 symbols are 84 ids, with <pad> and <eos>: the vocabulary of the AG News titles.

@@ -16,6 +16,7 @@ from sonho.decoding.model import Model
 from sonho.decoding.model import load as load_generator
 from sonho.decoding.predictor import Predictor
 from sonho.decoding.settings import Options
+from sonho.decoding.translator import Translation, Translator
 from sonho.errors import UsageError
 from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sonho.evaluation.labels import LabelReport
     from sonho.evaluation.metrics import Report
     from sonho.evaluation.score import TokenScore
+    from sonho.evaluation.translation import TranslationReport
     from sonho.training.session import Result
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -44,9 +46,11 @@ class Evaluation:
     adapted_with_prior: Report | None = None
 
 
-def load(path: str | PathLike[str], *, weights: Weights = "float32", prior: bool = True) -> Model | Predictor | Captioner:
-    """A model ready to use: of a language model `.generate` and `.stream`, of a classifier or tagger `.predict`, of a
-    captioner `.caption`.
+def load(
+    path: str | PathLike[str], *, weights: Weights = "float32", prior: bool = True
+) -> Model | Predictor | Translator | Captioner:
+    """A model ready to use: of a language model `.generate` and `.stream`; of other tasks `.predict` (a classifier or
+    tagger), `.translate` or `.caption`.
 
     `weights="int8"` rounds those of a language model to 8 bits: faster from some 200 units on. `prior=False` lets
     the network of one with an n-gram prior write alone.
@@ -56,8 +60,10 @@ def load(path: str | PathLike[str], *, weights: Weights = "float32", prior: bool
     if model_file.model.task == "generate":
         return Model(model_file, weights=weights, prior=prior)
     if weights != "float32":
-        raise UsageError(f"weights={weights!r} is for language models; the other tasks run in float32")
-    return Captioner(model_file) if model_file.model.task == "caption" else Predictor(model_file)
+        raise UsageError(f"weights={weights!r} is for language models; any other model runs in float32")
+    if model_file.model.task == "caption":
+        return Captioner(model_file)
+    return Translator(model_file) if model_file.model.task == "translate" else Predictor(model_file)
 
 
 def predictor(path: str | PathLike[str]) -> Predictor:
@@ -68,6 +74,16 @@ def predictor(path: str | PathLike[str]) -> Predictor:
 def predict(model: str | PathLike[str], texts: Sequence[str]) -> list[Any]:
     """What a classifier (`Prediction`) or tagger (`Restoration`) makes of each text. To use it again, `load` it."""
     return predictor(model).predict(texts)
+
+
+def translator(path: str | PathLike[str]) -> Translator:
+    """A translation model ready to use. Raises UsageError for any other, and as `load` does."""
+    return Translator(load_model_file(path))
+
+
+def translate(model: str | PathLike[str], texts: Sequence[str], **search: Any) -> list[Translation]:
+    """The translations of each text; `search` is beam, n_best, length_penalty, ... To use it again, `load` it."""
+    return translator(model).translate(texts, **search)
 
 
 def caption(model: str | PathLike[str], pictures: Sequence[Any], **options: Any) -> list[str]:
@@ -122,14 +138,16 @@ def evaluate(
     limit: int = 1_000_000,
     weights: Weights = "float32",
     **data: Any,
-) -> Report | LabelReport | CaptionReport:
-    """Bits per character and more of a model on held-out files; of other tasks a LabelReport or CaptionReport.
+) -> Report | LabelReport | TranslationReport | CaptionReport:
+    """Bits per character and more of a model on held-out files; else the report of its task.
 
     Of a text longer than `limit` tokens about so many are scored, spread evenly; 0 is all. `data` are
     settings such as columns; `weights` are those of `load`.
     """
     names = [texts] if isinstance(texts, str) else list(texts)
     model_file = load_model_file(model)
+    if model_file.model.task == "translate":
+        return translation_evaluation(model_file, names, {"data": data})
     if model_file.model.task == "caption":
         return caption_evaluation(model_file, names, {"data": data})
     if model_file.model.task != "generate":
@@ -160,6 +178,30 @@ def label_evaluation(model_file: ModelFile, texts: Sequence[str], settings: Sett
     return evaluate_labels(
         model_file, encode_for_evaluation(list(texts), model_file.tokenizer, config, label_names=labels)
     )
+
+
+def translation_evaluation(
+    model_file: ModelFile, texts: Sequence[str], settings: Settings, *, beam: int = 5, **search: Any
+) -> TranslationReport:
+    """A translation model on pairs: its translations against the texts as they are written, not as it would cut them.
+
+    `settings` may say which columns; pairs of any length count. Raises UsageError without sacrebleu.
+    """
+    from sonho.data.corpus import encode_for_evaluation
+    from sonho.data.pairs import iter_pairs
+    from sonho.evaluation.agreement import check_sacrebleu
+    from sonho.evaluation.translation import translation_report
+
+    check_sacrebleu()
+    loaded = Translator(model_file)
+    config = build_config({"data": {**stored_data_settings(model_file), "max_words": 0}}, settings).data
+    pairs = list(iter_pairs(texts, config))
+    part = encode_for_evaluation(
+        list(texts), model_file.tokenizer, config, source_tokenizer=model_file.source_tokenizer
+    )
+    found = loaded.translate([source for source, _ in pairs], beam=beam, **search)
+    references = [target for _, target in pairs]
+    return translation_report(loaded.runner.score(part), [one.text for one in found], references, beam=beam)
 
 
 def caption_evaluation(
@@ -261,6 +303,8 @@ __all__ = [
     "Model",
     "Piece",
     "Predictor",
+    "Translation",
+    "Translator",
     "adapt",
     "caption",
     "evaluate",
@@ -270,4 +314,5 @@ __all__ = [
     "score",
     "stream_generate",
     "train",
+    "translate",
 ]

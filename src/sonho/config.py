@@ -23,8 +23,8 @@ Cell = Literal["lstm", "gru", "rnn", "conv", "ngram"]
 Level = Literal["char", "byte", "word", "subword"]
 DataKind = Literal["stream", "records", "windows"]
 UnknownPolicy = Literal["skip", "nearest", "error"]
-# The shape of what is learned: text from text, a label a record, a label a token, a text from a picture.
-TaskName = Literal["generate", "classify", "tag", "caption"]
+# The shape of what is learned: text from text, a label a record, a label a token, a text for each text or picture.
+TaskName = Literal["generate", "classify", "tag", "translate", "caption"]
 OF_LABELS = ("classify", "tag")
 Strip = Literal["none", "accents", "case", "both"]
 # What a running model multiplies with: the weights as they are, or 8 bits of each.
@@ -43,12 +43,16 @@ def _help(default: Any, text: str) -> Any:
 class ModelConfig:
     """The network. Stored in the model file; with the vocabulary it fixes every array's shape."""
 
-    task: TaskName = _help("generate", "generate text, classify records, tag each token, or caption pictures")
+    task: TaskName = _help(
+        "generate", "generate text, classify records, tag each token, translate, or caption pictures"
+    )
     cell: Cell = _help("lstm", "the layer: lstm, gru, rnn, conv (dilated causal convolution) or ngram")
     hidden_size: Annotated[int, Ge(1), Le(16384)] = _help(256, "units in each layer (H)")
     num_layers: Annotated[int, Ge(1), Le(64)] = _help(1, "layers on top of each other")
     embedding_dim: Annotated[int, Ge(0), Le(16384)] = _help(0, "size of the symbol vectors; 0 = one-hot input")
-    tied: bool = _help(False, "the output layer uses the embedding's weights (needs embedding_dim = hidden_size)")
+    tied: bool = _help(
+        False, "the output layer uses the embedding's weights (generate: needs embedding_dim = hidden_size)"
+    )
     nonlinearity: Literal["tanh", "relu"] = _help("tanh", "of the plain rnn cell")
     kernel_size: Annotated[int, Ge(1), Le(64)] = _help(3, "of the conv cell: inputs seen by each layer")
     layer_norm: bool = _help(False, "normalise the output of every layer")
@@ -64,11 +68,24 @@ class ModelConfig:
     condition_into: Literal["state", "input", "both"] = _help(
         "both", "the condition makes the first state of every layer, or is an input of the first layer at each step"
     )
-    bidirectional: bool = _help(False, "classify, tag: read forwards and backwards; on unless given, but for --init")
+    bidirectional: bool = _help(
+        False, "classify, tag, translate: read forwards and backwards; on unless given, but for --init"
+    )
     pooling: Literal["last", "mean", "max", "attention"] = _help(
         "max", "classify: what is made of the outputs at all tokens of a record"
     )
-    dropout_tokens: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "classify, tag: share of tokens hidden while learning")
+    dropout_tokens: Annotated[float, Ge(0), Lt(1)] = _help(
+        0.0, "classify, tag, translate: share of tokens hidden while learning, of a translation those read"
+    )
+    attention: Literal["multiplicative", "additive", "none"] = _help(
+        "multiplicative",
+        "translate, caption: how a place is scored, by a product or by a layer of its own; caption, none: the picture "
+        "makes the first state and is looked at no more",
+    )
+    input_feeding: bool = _help(
+        False,
+        "translate: what was looked at last is an input of the next step; slower, as steps then wait for each other",
+    )
     picture_channels: Annotated[int, Ge(1), Le(1024)] = _help(
         32, "caption: features after the first convolution; each block doubles them"
     )
@@ -100,6 +117,11 @@ class DataConfig:
     labelled: bool = _help(False, "records: each has a label; where there is no label_column, its file's name")
     label_column: str = _help("", "of CSV, TSV, Parquet, JSONL: the column or field of the label (implies labelled)")
     strip: Strip = _help("none", "tag: what is taken from the text, for the model to restore")
+    pairs: bool = _help(False, "records: each is a text and its translation; translate implies it")
+    source_column: str = _help("", "translate, of a table: the column, field or number of the text to translate")
+    target_column: str = _help("", "translate, of a table: the column, field or number of its translation")
+    max_words: Annotated[int, Ge(0)] = _help(0, "translate: leave out pairs of which a side has more words; 0 = none")
+    shared_vocab: bool = _help(False, "translate: one vocabulary, and one table of vectors, for both languages")
     label_names: list[str] = _help([], "names for labels, each as OLD=NEW, such as 1=World")
     label_separator: str = _help("", "between the labels of one record, such as ; where model.condition=label")
     vectors: str = _help("", "a .npy file with a row of numbers for each record, for model.condition=vector")
@@ -108,6 +130,9 @@ class DataConfig:
     picture_size: str = _help("64x64", "caption: pictures are resized to so many pixels, width x height")
     picture_shift: Annotated[float, Ge(0), Lt(0.5)] = _help(
         0.05, "caption: while learning, pictures move by up to this share of their size, another way each time"
+    )
+    picture_flip: bool = _help(
+        False, "caption: while learning, mirror half of the pictures; where captions say nothing of left and right"
     )
     skip_bad: bool = _help(False, "caption: leave out pictures that cannot be read, and say which; else they stop")
     group_column: str = _help("", "records: rows with the same value here stay in the same part of the split")
@@ -124,6 +149,7 @@ class DataConfig:
     validation: Annotated[float, Ge(0), Lt(1)] = _help(
         0.1, "share held out: the tail of a stream, a seeded choice of records"
     )
+    validation_files: list[str] = _help([], "files to validate on, in place of a share; read as the others are")
     test: str = _help("", "a file, or a share such as 0.1, that training never reads; scored once at the end")
     batch_size: Annotated[int, Ge(1), Le(65536)] = _help(64, "texts learned from side by side (N)")
     bptt: Annotated[int, Ge(1), Le(65536)] = _help(64, "steps through which gradients flow (T)")
@@ -156,7 +182,12 @@ class TrainingConfig:
     class_weights: Literal["none", "balanced"] = _help(
         "none", "classify: balanced counts each label alike, however rare, and keeps the best macro F1"
     )
-    label_smoothing: Annotated[float, Ge(0), Lt(1)] = _help(0.0, "classify, tag: share of each target spread evenly")
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = _help(
+        0.0, "classify, tag, translate: share of each target spread evenly"
+    )
+    scheduled_sampling: Annotated[float, Ge(0), Lt(1)] = _help(
+        0.0, "translate: share of the tokens read that are the model's own, not the true ones"
+    )
     patience: Annotated[int, Ge(0)] = _help(
         0, "stop after this many validations without a better one; 0 = never, the best is kept anyway"
     )

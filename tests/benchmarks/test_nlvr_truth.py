@@ -67,7 +67,13 @@ def test_simple_sentences_are_judged(sentence, scene, truth):
 
 @pytest.mark.parametrize(
     "sentence",
-    ["the two towers are alike", "there is a red block", "there is a box with", "", "there is a block between two others"],
+    [
+        "the two towers are alike",
+        "there is a red block",
+        "there is a box with",
+        "",
+        "there is a block between two others",
+    ],
 )
 def test_other_sentences_are_not_judged(sentence):
     assert is_true(sentence, TOWERS) is None

@@ -98,7 +98,7 @@ def test_a_tar_gives_the_pictures_of_a_folder(folder, tmp_path):
 
 
 def test_a_bad_picture_is_named_and_left_out_where_that_is_asked_for(folder, tmp_path):
-    (folder / "green.png").write_bytes((folder / "green.png").read_bytes()[:40])
+    (folder / "green.png").write_bytes((folder / "green.png").read_bytes()[:-24])
     (folder / "blue.png").unlink()
     table = folder / "captions.tsv"
     with pytest.raises(DataError, match=r"green.png: damaged picture .*; mend it, or leave out .* --skip-bad"):
@@ -112,7 +112,9 @@ def test_a_bad_picture_is_named_and_left_out_where_that_is_asked_for(folder, tmp
     part, pictures = encode_captions([table], corpus.tokenizer, config(folder, skip_bad=True))
     assert (part.num_records, pictures.names) == (2, ("red.png",))
     (folder / "red.png").write_text("no picture")
-    with pytest.raises(DataError, match="none of 3 pictures in .* can be read; the first is red.png: neither a PNG nor"):
+    with pytest.raises(
+        DataError, match=r"none of 3 pictures in .* can be read; the first is red.png: neither a PNG nor"
+    ):
         encode_captions([table], corpus.tokenizer, config(folder, skip_bad=True))
 
 
@@ -131,7 +133,10 @@ def test_what_is_not_in_a_tar_is_told_with_what_is(folder, tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("name\tcaption\nred.png\tred\n", "needs a column of pictures; name it with data.picture_column; it has: 'name'"),
+        (
+            "name\tcaption\nred.png\tred\n",
+            "needs a column of pictures; name it with data.picture_column; it has: 'name'",
+        ),
         ("image\tcaption\n \tred\n", "the row of 'red' has no picture"),
     ],
 )
@@ -172,7 +177,7 @@ def test_a_size_is_width_and_height(text):
 
 
 def test_a_file_that_is_not_there_or_no_picture_is_told(tmp_path):
-    with pytest.raises(InputNotFoundError, match="no such picture: .*a.png"):
+    with pytest.raises(InputNotFoundError, match=r"no such picture: .*a.png"):
         read_picture(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes(b"GIF89a")
     with pytest.raises(DataError, match=r"a.png: neither a PNG nor a JPEG"):

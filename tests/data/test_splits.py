@@ -93,9 +93,9 @@ def test_a_record_of_half_characters_has_a_hash():
 
 def test_the_test_setting_is_a_share_or_a_file(tmp_path):
     assert read_shares(DataConfig(test="0.25")) == Shares(0.1, 0.25)
-    assert read_shares(DataConfig(test="held.txt")) == Shares(0.1, 0.0, "held.txt")
+    assert read_shares(DataConfig(test="held.txt")) == Shares(0.1, 0.0, ("held.txt",))
     (tmp_path / "7").write_text("x")
-    assert read_shares(DataConfig(test=str(tmp_path / "7"))).test_file
+    assert read_shares(DataConfig(test=str(tmp_path / "7"))).test_files
 
 
 @pytest.mark.parametrize("test", ["1", "-0.1", "nan"])

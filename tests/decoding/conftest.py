@@ -9,7 +9,8 @@ import pytest
 from sonho.config import DataConfig, ModelConfig
 from sonho.decoding import Model
 from sonho.native import library
-from sonho.storage.model_file import ModelFile, expected_shapes
+from sonho.storage.model_file import ModelFile
+from sonho.storage.shapes import expected_shapes
 from sonho.text import fit_tokenizer
 
 SYMBOLS = "abcdefgh \nXY"

@@ -11,7 +11,8 @@ from sonho.decoding.state import stack_rows, take_rows
 from sonho.errors import ModelFileError, UsageError
 from sonho.native import library
 from sonho.storage.condition import Condition, condition_from_json
-from sonho.storage.model_file import ModelFile, expected_shapes, load_model_file, save_model_file
+from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
+from sonho.storage.shapes import expected_shapes
 from sonho.text import fit_tokenizer
 
 LABELS = Condition(mean=(0.5, 0.3, 0.2), scale=(1.0, 1.0, 1.0), labels=("Money", "Sport", "World"), separator=";")

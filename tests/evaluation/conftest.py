@@ -10,7 +10,8 @@ import pytest
 
 from sonho.config import Cell, DataConfig, DataKind, ModelConfig
 from sonho.data.parts import MemoryStore, Part
-from sonho.storage.model_file import ModelFile, expected_shapes
+from sonho.storage.model_file import ModelFile
+from sonho.storage.shapes import expected_shapes
 from sonho.text import Tokenizer, fit_tokenizer
 
 SHAKESPEARE = Path(__file__).parents[3] / "shared/data/tinyshakespeare/input.txt"

@@ -12,7 +12,8 @@ from sonho.models.classifier import make_labeller
 from sonho.models.encoder import start_from
 from sonho.models.language_model import LanguageModel, to_arrays
 from sonho.nn.direction import turn
-from sonho.storage.model_file import ModelFile, expected_shapes, load_model_file, save_model_file
+from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
+from sonho.storage.shapes import expected_shapes
 from sonho.text import fit_tokenizer
 
 TEXTS = ["abracadabra", "a", "", "bar cad", "carb", "dab"]

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from sonho.config import ModelConfig
 from sonho.errors import UsageError
 from sonho.models.language_model import LanguageModel, detach, flatten, load_arrays, to_arrays, unflatten
-from sonho.storage.model_file import expected_shapes
+from sonho.storage.shapes import expected_shapes
 
 N, T, V = 2, 5, 9
 CONFIGS = [

@@ -18,7 +18,9 @@ def made(**settings):
     encoder = PictureEncoder(ModelConfig(task="caption", picture_channels=4, **settings))
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
-            parameter.add_(torch.rand(parameter.shape) if name.endswith("variance") else 0.3 * torch.randn(parameter.shape))
+            parameter.add_(
+                torch.rand(parameter.shape) if name.endswith("variance") else 0.3 * torch.randn(parameter.shape)
+            )
     return encoder
 
 

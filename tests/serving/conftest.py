@@ -16,7 +16,8 @@ from sonho.serving.context import Context
 from sonho.serving.options import ServeOptions
 from sonho.serving.served_model import ServedModel
 from sonho.serving.server import Service, bind
-from sonho.storage.model_file import ModelFile, expected_shapes
+from sonho.storage.model_file import ModelFile
+from sonho.storage.shapes import expected_shapes
 from sonho.text import fit_tokenizer, masked_ids
 
 SYMBOLS = "abcdefghijklmnopqrstuvwxyz ABC.,\n'"

@@ -9,7 +9,8 @@ from sonho.errors import InputNotFoundError, ModelFileError, StorageError, Usage
 from sonho.storage.condition import Condition
 from sonho.storage.container import read_container, write_container
 from sonho.storage.durable import folder_lock, replace_file
-from sonho.storage.model_file import ModelFile, expected_shapes, load_model_file, save_model_file
+from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
+from sonho.storage.shapes import expected_shapes
 from sonho.text import fit_tokenizer
 
 

@@ -7,7 +7,8 @@ from sonho.config import DataConfig, ModelConfig
 from sonho.errors import ModelFileError, UsageError
 from sonho.evaluation.evaluate import target_nats
 from sonho.evaluation.score import Scorer
-from sonho.storage.model_file import ModelFile, expected_shapes, load_model_file, save_model_file
+from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
+from sonho.storage.shapes import expected_shapes
 from sonho.text import fit_tokenizer
 from sonho.training.adapt import Adaptation, AdaptiveStepper
 from sonho.training.gradient_rms import decode_rms, encode_rms

@@ -20,15 +20,31 @@ PICTURES_AT_ONCE = 64
 @click.command("caption")
 @click.argument("model")
 @click.argument("pictures", nargs=-1, required=True, metavar="PICTURE...")
-@click.option("--beam", type=click.IntRange(min=1), default=1, show_default=True, help="captions that are followed side by side; 1 = greedy")
+@click.option(
+    "--beam",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="captions that are followed side by side; 1 = greedy",
+)
 @click.option("--n-best", type=click.IntRange(min=1), default=1, show_default=True, help="captions of each picture")
-@click.option("--length-penalty", type=float, default=1.0, show_default=True, help="of a beam: above 1 prefers longer captions")
-@click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="above 0: draw captions, --n-best of them, in place of the likeliest")
+@click.option(
+    "--length-penalty", type=float, default=1.0, show_default=True, help="of a beam: above 1 prefers longer captions"
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="above 0: draw captions, --n-best of them, in place of the likeliest",
+)
 @click.option("--top-k", type=click.IntRange(min=1), help="draw from the k likeliest words")
 @click.option("--top-p", type=float, help="draw from the likeliest words that hold this share")
 @click.option("--seed", type=click.IntRange(min=0), help="of what is drawn; the same seed gives the same captions")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="longest caption; default: the model's")
-@click.option("--attention-map", metavar="FILE", help="of one picture: what was looked at for each word, as .svg or .png")
+@click.option(
+    "--attention-map", metavar="FILE", help="of one picture: what was looked at for each word, as .svg or .png"
+)
 @click.option("--skip-bad", is_flag=True, help="go on where a picture cannot be read")
 @click.option("--json", "as_json", is_flag=True, help="a JSON object for each picture")
 def command(
@@ -118,5 +134,7 @@ def _draw(path: str, name: str, caption: Caption) -> None:
     from sonho.export.attention_map import write_attention_map
 
     if caption.attention is None:
-        raise UsageError("this model was trained with model.attention=none and looks at no place; leave out --attention-map")
+        raise UsageError(
+            "this model was trained with model.attention=none and looks at no place; leave out --attention-map"
+        )
     write_attention_map(Path(path), read_picture(Path(name)), caption.tokens, caption.attention)

@@ -165,6 +165,8 @@ def status(trainer: Trainer, metrics: dict[str, Any], validation: float) -> str:
         parts.append(f"train {metrics['train_loss']:.3f}")
     if not math.isnan(validation):
         parts.append(f"validation {validation:.3f} nats = {validation / math.log(2):.3f} bits")
+    if "validation_bleu" in metrics:
+        parts.append(f"BLEU {metrics['validation_bleu']:.2f}")
     if metrics["tokens_per_second"]:
         parts.append(f"{metrics['tokens_per_second'] / 1000:.1f} k tokens/s")
     left = trainer.budget.seconds_left(trainer.counters.step, trainer.counters.seconds)

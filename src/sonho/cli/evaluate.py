@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.argument("model")
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
-@setting_flags("--columns", "--field", "--errors", "--label-column", "--vectors", "--pictures", "--skip-bad")
+@setting_flags("--columns", "--field", "--errors", "--label-column", "--vectors", "--source-column", "--target-column")
+@setting_flags("--pictures", "--skip-bad")
 @click.option("--no-baselines", is_flag=True, help="leave out the n-grams, single letters and xz")
 @click.option("--train-text", multiple=True, metavar="FILE", help="fit the n-gram baselines on this text")
 @click.option(
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     help="of a longer text score about this many tokens, spread evenly; 0 = all",
 )
 @click.option("--adapt", is_flag=True, help="once more, learning from each token after scoring it (needs PyTorch)")
-@click.option("--beam", type=click.IntRange(min=1), default=1, show_default=True, help="of a captioner: 1 = greedy")
 @click.option("--svg", metavar="FILE", help="of a classifier or tagger: write the confusion matrix as a picture")
+@click.option("--beam", type=int, default=5, show_default=True, help="of translations and captions; 1 = greedy")
 @weights_flag
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def command(
@@ -41,8 +42,8 @@ def command(
     train_text: tuple[str, ...],
     limit: int,
     adapt: bool,
-    beam: int,
     svg: str | None,
+    beam: int,
     weights: Weights,
     as_json: bool,
     **flags: Any,
@@ -53,13 +54,19 @@ def command(
     letters, xz and, where --train-text gives what the model learned from, Kneser-Ney n-grams. A conditioned
     model is told the label or vector of each record, and once more that of another record. A model that
     was trained with --prior ngram has two rows: the network alone, and with its prior.
-    Of a classifier or tagger: accuracy, macro F1, each label, confusion and calibration. Of a captioner: BLEU-4.
+    Of a classifier or tagger: accuracy, macro F1, each label, confusion and calibration. Of a translation model:
+    BLEU and chrF on pairs, which are read as in training (plain texts: the source, then the target). Of a captioner:
+    BLEU on a table of pictures and texts.
     """
     from sonho.api import evaluation_table
     from sonho.storage.model_file import load_model_file
 
-    if (model_file := load_model_file(model)).model.task == "caption":
+    model_file = load_model_file(model)
+    if model_file.model.task == "caption":
         _evaluate_captions(model_file, texts, flag_settings(flags), beam, as_json=as_json)
+        return
+    if model_file.model.task == "translate":
+        _evaluate_pairs(model_file, texts, flag_settings(flags), beam, as_json=as_json)
         return
     if model_file.model.task != "generate":
         _evaluate_labels(model_file, texts, flag_settings(flags), svg, as_json=as_json)
@@ -111,7 +118,7 @@ def _evaluate_captions(
         return
     from rich.console import Console
 
-    from sonho.cli.report import print_captions
+    from sonho.cli.translation_report import print_captions
 
     print_captions(Console(highlight=False, soft_wrap=True), ", ".join(texts), report, {})
 
@@ -145,3 +152,19 @@ def _evaluate_labels(
     beside = {} if report.words else {"always the commonest label": report.commonest}
     print_labels(console, ", ".join(texts), report, beside)
     print_details(console, report)
+
+
+def _evaluate_pairs(
+    model_file: ModelFile, texts: tuple[str, ...], settings: dict[str, dict[str, Any]], beam: int, *, as_json: bool
+) -> None:
+    from sonho.api import translation_evaluation
+
+    report = translation_evaluation(model_file, texts, settings, beam=beam)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+        return
+    from rich.console import Console
+
+    from sonho.cli.translation_report import print_translation
+
+    print_translation(Console(highlight=False, soft_wrap=True), ", ".join(texts), report)

@@ -32,6 +32,7 @@ def command(model: str, as_json: bool) -> None:
                     "prior": {name: list(array.shape) for name, array in loaded.prior.items()},
                     "arrays": {name: list(array.shape) for name, array in loaded.arrays.items()},
                     "tokenizer": loaded.tokenizer.to_json(),
+                    "source_tokenizer": loaded.source_tokenizer and loaded.source_tokenizer.to_json(),
                     "condition": None if loaded.condition is None else loaded.condition.to_json(),
                     "sampling": to_dict(loaded.sampling),
                     "record": loaded.record,
@@ -46,7 +47,9 @@ def command(model: str, as_json: bool) -> None:
     console.print(_layer_table(loaded))
     if loaded.labels:
         console.print(Text(f"{len(loaded.labels)} labels: {', '.join(loaded.labels)}"))
-    about = [*_vocabulary(loaded.tokenizer), *_condition(loaded.condition), *_prior(loaded.prior)]
+    source = [] if loaded.source_tokenizer is None else _vocabulary(loaded.source_tokenizer, "Source vocabulary")
+    own = "Target vocabulary" if source else "Vocabulary"
+    about = [*source, *_vocabulary(loaded.tokenizer, own), *_condition(loaded.condition), *_prior(loaded.prior)]
     for line in [*about, *_record(loaded.record, loaded.data_kind)]:
         console.print(Text(line))
     for line in curve_lines(loaded.record.get("curve") or []):
@@ -56,9 +59,10 @@ def command(model: str, as_json: bool) -> None:
 def _layer_table(loaded: Any) -> Any:
     from rich.table import Table
 
+    from sonho.decoding.labels import KINDS
     from sonho.storage.model_file import count_parameters
 
-    kind = {"generate": "language model", "classify": "classifier", "tag": "tagger", "caption": "captioner"}[loaded.model.task]
+    kind = KINDS[loaded.model.task][0]
     table = Table(title=f"{loaded.model.cell} {kind}, {loaded.data_kind}", title_justify="left")
     table.add_column("array")
     table.add_column("shape")
@@ -79,10 +83,10 @@ def _condition(condition: Any) -> list[str]:
     return [f"Condition: a label of {condition.size:,}: {', '.join(shown)}"]
 
 
-def _vocabulary(tokenizer: Any) -> list[str]:
+def _vocabulary(tokenizer: Any, name: str) -> list[str]:
     shown = [tokenizer.token_text(i) for i in range(1, min(tokenizer.vocab_size - 1, 61))]
     more = " ..." if tokenizer.vocab_size > 62 else ""
-    first = f"Vocabulary: {tokenizer.vocab_size:,} ids, level {tokenizer.level}, most frequent first"
+    first = f"{name}: {tokenizer.vocab_size:,} ids, level {tokenizer.level}, most frequent first"
     return [first, "  " + " ".join(repr(text)[1:-1] if text.strip() else repr(text) for text in shown) + more]
 
 
@@ -101,11 +105,13 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
             f" {record['tokens_seen']:,} tokens seen, seed {record['training']['seed']},"
             f" {record['training']['optimizer']}"
         )
-    if record.get("validation_bleu") is not None:
-        lines.append(f"Held-out: {record['validation_loss']:.4f} nats/token, BLEU-4 {record['validation_bleu']:.2f}")
-    elif record.get("validation_accuracy") is not None:
+    if record.get("validation_macro_f1") is not None:
         figures = (f"{name} {100 * record[f'validation_{name}']:.2f} %" for name in ("accuracy", "macro_f1"))
         lines.append(f"Held-out: {record['validation_loss']:.4f} nats, {', '.join(figures)}")
+    elif record.get("validation_bleu") is not None:
+        known = [(title, record.get(f"validation_{name}")) for title, name in (("BLEU", "bleu"), ("chrF", "chrf"))]
+        figures = (f"{title} {value:.2f}" for title, value in known if value is not None)
+        lines.append(f"Held-out: {record['validation_loss']:.4f} nats/token, {', '.join(figures)}")
     elif record.get("validation_loss") is not None:
         loss = record["validation_loss"]
         per_char = record.get("validation_bits_per_char", loss / math.log(2))
@@ -115,8 +121,8 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
         lines.append(f"With the n-gram prior: {loss:.4f} nats/token, {per_char:.4f} bits/char")
     beside = [f"{name} {value:.3f}" for name, value in record.get("baselines", {}).items()]
     if beside:
-        unit = "share right" if "validation_accuracy" in record else "bits/char"
-        unit = "BLEU-4" if "validation_bleu" in record else unit
+        unit = "share right" if "validation_macro_f1" in record else "bits/char"
+        unit = "BLEU" if "validation_bleu" in record else unit
         lines.append(f"Beside it, {unit}: {', '.join(beside)}")
     return lines
 

@@ -27,6 +27,14 @@ FLAGS = {
     "--columns": "data.columns",
     "--field": "data.field",
     "--label-column": "data.label_column",
+    "--source-column": "data.source_column",
+    "--target-column": "data.target_column",
+    "--shared-vocab": "data.shared_vocab",
+    "--max-words": "data.max_words",
+    "--validation-files": "data.validation_files",
+    "--attention": "model.attention",
+    "--input-feeding": "model.input_feeding",
+    "--label-smoothing": "training.label_smoothing",
     "--condition": "model.condition",
     "--vectors": "data.vectors",
     "--errors": "data.errors",
@@ -139,6 +147,17 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], Layer]:
     return paths, layer
 
 
+def side_by_side(sources: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """Each source and then its target, as pairs are read. Raises UsageError where one is missing.
+
+    >>> side_by_side(["a.de", "b.de"], ["a.en", "b.en"])
+    ['a.de', 'a.en', 'b.de', 'b.en']
+    """
+    if len(sources) != len(targets):
+        raise UsageError(f"--source is given {len(sources)} times and --target {len(targets)}; each needs the other")
+    return [path for pair in zip(sources, targets, strict=True) for path in pair]
+
+
 def merge_settings(layers: Sequence[Layer]) -> Layer:
     """Later layers win; a new limit of time replaces the recipe's, whatever its unit."""
     limits = {"minutes", "epochs", "steps"}
@@ -177,7 +196,7 @@ def _metavar(kind: str) -> str:
         "ConditionKind": "none|label|vector",
         "Level": "char|byte|word|subword",
         "DataKind": "stream|records|windows",
-        "TaskName": "generate|classify|tag|caption",
+        "TaskName": "generate|classify|tag|translate|caption",
         "Strip": "accents|case|both",
     }
     if kind in choices:

@@ -12,8 +12,10 @@ from rich.text import Text
 
 from sonho.cli.display import clock
 from sonho.cli.label_report import print_labels
+from sonho.cli.translation_report import print_captions, print_translation
 from sonho.evaluation.evaluate_captions import CaptionReport
 from sonho.evaluation.labels import LabelReport
+from sonho.evaluation.translation import TranslationReport
 
 if TYPE_CHECKING:
     from sonho.evaluation.metrics import Report
@@ -38,12 +40,16 @@ def print_result(result: Result) -> None:
             print_captions(console, what, report, baselines)
         elif isinstance(report, LabelReport):
             print_labels(console, what, report, baselines)
+        elif isinstance(report, TranslationReport):
+            print_translation(console, what, report, baselines)
         elif report is not None:
             print_table(console, what, report, baselines, with_prior)
     if result.task == "caption":
         console.print(Text(f"Use it: sonho caption {result.folder} PICTURE"))
     elif result.task == "generate":
         console.print(Text(f"Write with it: sonho generate {result.folder} --prompt 'Once'"))
+    elif result.task == "translate":
+        console.print(Text(f"Use it: sonho translate {result.folder} FILE"))
     else:
         console.print(Text(f"Use it: sonho predict {result.folder} FILE"))
 
@@ -89,19 +95,6 @@ def print_table(
     if report.left_out:
         shown = " ".join(repr(symbol)[1:-1] for symbol in report.left_out[:20])
         console.print(Text(f"Left out of the figures, since the model does not know them: {shown}"))
-
-
-def print_captions(console: Console, what: str, report: CaptionReport, baselines: Mapping[str, float]) -> None:
-    """BLEU of a captioner and of the baselines, the best first."""
-    title = f"{what}: {len(report.captions):,} pictures"
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("")
-    table.add_column("BLEU-4", justify="right")
-    rows = [(report.bleu, "this model", "bold"), *((score, name, "") for name, score in baselines.items())]
-    for score, name, style in sorted(rows, reverse=True):
-        table.add_row(name, f"{score:.2f}", style=style)
-    console.print(table)
-    console.print(Text(f"{report.loss:.4f} nats/token over {report.num_tokens:,} tokens; BLEU: {report.signature}"))
 
 
 def _duration(seconds: float) -> str:

@@ -7,7 +7,15 @@ from typing import Any, ClassVar
 
 import click
 
-from sonho.cli.options import GroupedCommand, flag_settings, merge_settings, read_recipe, setting_flags, split_arguments
+from sonho.cli.options import (
+    GroupedCommand,
+    flag_settings,
+    merge_settings,
+    read_recipe,
+    setting_flags,
+    side_by_side,
+    split_arguments,
+)
 from sonho.errors import UsageError
 
 
@@ -18,6 +26,7 @@ class TrainCommand(GroupedCommand):
         "--data": "The run",
         "--level": "The text, for every task",
         "--label-column": "Labels (texts made from them; or, by --task: classify one a record, tag one a letter)",
+        "--source": "Pairs, by --task translate",
     }
 
 
@@ -34,9 +43,12 @@ class TrainCommand(GroupedCommand):
 @click.option("--quiet", is_flag=True, help="write nothing but the result")
 @click.option("--list-recipes", is_flag=True, help="list the known experiments and stop")
 @setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
-@setting_flags("--speakers", "--validation", "--test", "--prior", "--threads")
+@setting_flags("--speakers", "--validation", "--validation-files", "--test", "--prior", "--threads")
 @setting_flags("--group-column", "--pictures", "--picture-column", "--picture-size", "--skip-bad")
 @setting_flags("--label-column", "--condition", "--vectors", "--task", "--pooling", "--class-weights", "--strip")
+@click.option("--source", multiple=True, metavar="FILE", help="a text to translate from, line by line; with --target")
+@click.option("--target", multiple=True, metavar="FILE", help="its translation, as many lines")
+@setting_flags("--source-column", "--target-column", "--max-words", "--shared-vocab", "--attention", "--input-feeding")
 def command(
     arguments: tuple[str, ...],
     data_files: tuple[str, ...],
@@ -48,6 +60,8 @@ def command(
     as_json: bool,
     quiet: bool,
     list_recipes: bool,
+    source: tuple[str, ...],
+    target: tuple[str, ...],
     **flags: Any,
 ) -> int:
     """Train a model on a text file, many files, a folder, a table of short texts, or - (standard input).
@@ -61,6 +75,7 @@ def command(
     sonho train titles.csv --columns title --kind records model.cell=gru model.hidden_size=128
     sonho train --task classify topics.csv --label-column topic
     sonho train --task tag --strip accents portuguese.txt
+    sonho train --task translate --source letters.de --target letters.en
     sonho train titles.csv --columns title --condition label --label-column topic
     sonho train --task caption captions.tsv --pictures photos/
     sonho train --recipe nietzsche --data nietzsche.txt
@@ -69,6 +84,7 @@ def command(
     if list_recipes:
         return _list_recipes()
     paths, overrides = split_arguments([*arguments, *data_files])
+    paths += side_by_side(source, target)
     layers = [read_recipe(recipe)] if recipe else []
     layers += [flag_settings(flags), overrides]
     settings = merge_settings(layers)

@@ -24,6 +24,8 @@ class Batch:
     fresh: bool  # True: the state starts at zero; False: it goes on from the batch before
     num_tokens: int  # predicted
     labels: np.ndarray | None = None  # labelled records: (N,) int64
+    sources: np.ndarray | None = None  # pairs: (N, S) int64, each ended by <eos>; pad_id behind it
+    source_lengths: np.ndarray | None = None  # pairs: (N,) int64, <eos> included
 
 
 class Batches(Protocol):

@@ -41,11 +41,13 @@ def build_corpus(
     seed: int,
     folder: Path | None = None,
     tokenizer: Tokenizer | None = None,
+    source_tokenizer: Tokenizer | None = None,
 ) -> Corpus:
     """Read, split and tokenise the inputs; or open the one prepared folder that `paths` names.
 
     Inputs of more than `prepare_megabytes`, and pictures, become shards in `folder` (None: a temporary one), smaller
-    ones stay in memory. Without `tokenizer` one is fitted on all but the test part.
+    ones stay in memory. Without `tokenizer` one is fitted on all but the test part; pairs may have a second, for
+    their sources.
     `Corpus.notes` says in sentences what was read and what was left out; the batches have notes of their own.
     """
     if len(paths) == 1 and is_prepared(paths[0]):
@@ -54,14 +56,16 @@ def build_corpus(
         files = _expand(paths)
         if config.pictures or input_bytes(files) > config.prepare_megabytes * 1e6:
             folder = folder or scratch_folder()
-            corpus = prepare(files, config, seed=seed, folder=folder, tokenizer=tokenizer)
+            corpus = prepare(
+                files, config, seed=seed, folder=folder, tokenizer=tokenizer, source_tokenizer=source_tokenizer
+            )
         else:
-            corpus = tokenise(Job(files, config, seed, tokenizer))
+            corpus = tokenise(Job(files, config, seed, tokenizer, source_tokenizer))
         if any(format_suffix(file) == SOUND for file in files):
             corpus.notes.append(f"sound at {RATE:,} samples a second: a character is a sample of 8 bits (mu-law)")
     notes = list(corpus.notes)
     if data_kind(config) == "windows":
-        test = None if read_shares(config).test_file else corpus.test  # a file of its own is no part of the text
+        test = None if read_shares(config).test_files else corpus.test  # a file of its own is no part of the text
         splits = {"train": corpus.train, "validation": corpus.validation, "test": test}
         parts = {name: part for name, part in splits.items() if part is not None}
         unit = "characters" if corpus.tokenizer.level == "char" else "tokens"
@@ -70,7 +74,12 @@ def build_corpus(
 
 
 def encode_for_evaluation(
-    paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig, *, label_names: Sequence[str] = ()
+    paths: Sequence[str | Path],
+    tokenizer: Tokenizer,
+    config: DataConfig,
+    *,
+    label_names: Sequence[str] = (),
+    source_tokenizer: Tokenizer | None = None,
 ) -> Part:
     """A held-out text as one part: the tokens that it would have as a split, and the labels if it is labelled.
 
@@ -79,7 +88,8 @@ def encode_for_evaluation(
     files = _expand(paths)
     large = input_bytes(files) > config.prepare_megabytes * 1e6
     folder = scratch_folder() if large else None
-    return encode_whole(Job(files, config, tokenizer=tokenizer, folder=folder, label_names=tuple(label_names)))
+    job = Job(files, config, 0, tokenizer, source_tokenizer, folder, label_names=tuple(label_names))
+    return encode_whole(job)
 
 
 def encode_captions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,7 @@ class PartWriter:
         offsets = None if self._offsets is None else self._offsets.finish()
         labels = None if self._labels is None else self._labels.finish()
         unk_id = self.tokenizer.unk_id
+        marks: dict[str, Any] = {} if labels is None else {str(self.labelled): _as_array(labels)}
         return Part(
             tokens=tokens,
             offsets=None if offsets is None else _as_array(offsets),
@@ -75,7 +77,7 @@ class PartWriter:
                 None if offsets is None else offsets.digest,
                 None if labels is None else labels.digest,
             ),
-            **({} if labels is None else {str(self.labelled): _as_array(labels)}),
+            **marks,
         )
 
     def __enter__(self) -> PartWriter:

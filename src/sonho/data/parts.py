@@ -70,6 +70,7 @@ class Part:
     digest: str = ""  # SHA-256 of the tokens, the offsets and the labels
     labels: np.ndarray | None = None  # (R,) int64: labelled records, into the corpus's label_names; or numbers of items
     tags: np.ndarray | None = None  # labelled tokens: (L,) int64 into label_names, -100 where there is none
+    source: Part | None = None  # pairs: the texts of which these are the translations, record for record
 
     @property
     def num_tokens(self) -> int:

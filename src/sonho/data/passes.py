@@ -38,6 +38,7 @@ class Job:
     config: DataConfig
     seed: int = 0
     tokenizer: Tokenizer | None = None  # None: fitted on the text
+    source_tokenizer: Tokenizer | None = None  # of pairs, where the sources have one of their own
     folder: Path | None = None
     text: str | None = None  # read in place of files
     label_names: tuple[str, ...] = ()  # of labelled records: the labels that there are; empty: those found

@@ -148,7 +148,7 @@ def decode(data: bytes | OSError, size: tuple[int, int] | None) -> np.ndarray:
     if isinstance(data, OSError):
         raise DataError(data.strerror or str(data))
     check_pillow()
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
@@ -161,7 +161,7 @@ def decode(data: bytes | OSError, size: tuple[int, int] | None) -> np.ndarray:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
             return _resized(picture.convert("RGB"), size or picture.size)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DataError("neither a PNG nor a JPEG") from None
     except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         raise DataError(f"damaged picture ({' '.join(str(error).split())[:80]})") from None
@@ -201,7 +201,7 @@ def _of_tar(names: Sequence[str], path: Path) -> Iterator[tuple[str, bytes | OSE
     import tarfile  # here, because generating starts without it
 
     wanted = {posixpath.normpath(name): name for name in names}
-    others = []
+    others: list[str] = []
     try:
         with tarfile.open(path) as tar:
             for member in tar:

@@ -17,11 +17,12 @@ import numpy as np
 from sonho.config import DataConfig, DataKind
 from sonho.data.files import expand
 from sonho.data.labels import LabelKind
+from sonho.data.pairs import pair_digest
 from sonho.data.parts import Part, TokenStore, part_digest
 from sonho.data.passes import Job
 from sonho.data.pictures import CHANNELS, Pictures
 from sonho.data.shards import Shard, ShardStore, map_offsets, shards_digest, sync_folder
-from sonho.data.splits import SPLITS, data_kind
+from sonho.data.splits import SPLITS, data_kind, read_shares
 from sonho.data.tokenise import Corpus, corpus_digest, tokenise, tokenizer_sha256
 from sonho.errors import DataError, StorageError
 from sonho.text.fitting import tokenizer_from_json
@@ -29,25 +30,31 @@ from sonho.text.tokenizer import Tokenizer
 
 MANIFEST = "manifest.json"
 _FORMAT = "sonho prepared data, version 1"
-_OURS = re.compile(r"(train|validation|test)(-offsets|-labels|-tags)?(-\d{5}\.bin|\.tmp)|pictures(-\d{5}\.bin|\.tmp)")
+_OURS = re.compile(r"((train|validation|test)(-source)?(-offsets|-labels|-tags)?|pictures)(-\d{5}\.bin|\.tmp)")
 # Settings that only shape batches: changing them leaves the shards as they are.
 _FREE = ("kind", "objective", "batch_size", "bptt", "window", "stride", "prepare_megabytes")
 
 
 def prepare(
-    paths: Sequence[str | Path], config: DataConfig, *, seed: int, folder: Path, tokenizer: Tokenizer | None = None
+    paths: Sequence[str | Path],
+    config: DataConfig,
+    *,
+    seed: int,
+    folder: Path,
+    tokenizer: Tokenizer | None = None,
+    source_tokenizer: Tokenizer | None = None,
 ) -> Corpus:
     """Tokenise into shards in `folder`, or find there what the same files and settings left before.
 
     Raises StorageError if the disk refuses, DataError as `tokenise` does.
     """
     files = expand(paths)
-    fingerprint = _fingerprint(files, config, seed, tokenizer)
+    fingerprint = _fingerprint(files, config, seed, tokenizer, source_tokenizer)
     with contextlib.suppress(DataError):  # absent, unfinished or damaged: made again
         if _read_manifest(folder).get("fingerprint") == fingerprint:
             return load_prepared(folder)
     _clear(folder)
-    corpus = tokenise(Job(files, config, seed, tokenizer, folder))
+    corpus = tokenise(Job(files, config, seed, tokenizer, source_tokenizer, folder))
     _write_manifest(folder, corpus, config, fingerprint)
     return corpus
 
@@ -70,10 +77,11 @@ def load_prepared(folder: str | Path, *, verify: bool = False) -> Corpus:
             raise ValueError(f"kind {kind!r}")
         tokenizer = tokenizer_from_json(manifest["tokenizer"])
         facts = {name: manifest["parts"][name] for name in SPLITS if name in manifest["parts"]}
-        parts = {name: _part(folder, name, fact, tokenizer, kind == "records") for name, fact in facts.items()}
+        source = tokenizer_from_json(manifest["source_tokenizer"]) if "source_tokenizer" in manifest else None
+        parts = {name: _part(folder, name, fact, tokenizer, source, kind == "records") for name, fact in facts.items()}
         label_names = tuple(str(name) for name in manifest.get("label_names", []))
         pictures = _pictures(folder, manifest["pictures"]) if "pictures" in manifest else None
-        if manifest["digest"] != corpus_digest(tokenizer, kind, parts, label_names):
+        if manifest["digest"] != corpus_digest(tokenizer, kind, parts, label_names, source):
             raise ValueError("its digest does not fit its content")
         notes = [str(note) for note in manifest["notes"]]
         train = parts["train"]
@@ -87,7 +95,7 @@ def load_prepared(folder: str | Path, *, verify: bool = False) -> Corpus:
         if pictures is not None:
             _verify_shards(pictures.store)
     held_out = parts.get("validation"), parts.get("test")
-    return Corpus(kind, tokenizer, train, *held_out, manifest["digest"], notes, label_names, pictures)
+    return Corpus(kind, tokenizer, train, *held_out, manifest["digest"], notes, label_names, source, pictures)
 
 
 def differing_settings(folder: str | Path, config: DataConfig) -> dict[str, Any]:
@@ -110,7 +118,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _part(folder: Path, name: str, facts: dict[str, Any], tokenizer: Tokenizer, records: bool) -> Part:
+def _part(
+    folder: Path, name: str, facts: dict[str, Any], tokenizer: Tokenizer, source: Tokenizer | None, records: bool
+) -> Part:
     """One split from its facts. Names of files are made here, so that a manifest cannot point elsewhere."""
     store = _store(folder, name, facts["shards"], tokenizer.dtype)
     offsets = None
@@ -122,6 +132,11 @@ def _part(folder: Path, name: str, facts: dict[str, Any], tokenizer: Tokenizer, 
         count = {"labels": facts["records"], "tags": facts["tokens"]}[kind]
         _check_size(_labels_path(folder, name, kind), count * 8)
         labels[kind] = map_offsets(_labels_path(folder, name, kind), count)
+    beside = facts.get("source")
+    if beside is not None:
+        labels["source"] = _part(folder, f"{name}-source", beside, source or tokenizer, None, records)
+        if beside["records"] != facts["records"]:
+            raise ValueError(f"{name} has {beside['records']} sources for {facts['records']} targets")
     counts = {key: facts[key] for key in ("num_chars", "num_bytes", "num_unknown", "num_cut")}
     if not all(type(count) is int and count >= 0 for count in counts.values()):
         raise ValueError(f"the counts of {name}")
@@ -159,6 +174,7 @@ def _facts(part: Part) -> dict[str, Any]:
         "num_cut": part.num_cut,
         "digest": part.digest,
         "labelled": _labelled(part),
+        **({} if part.source is None else {"source": _facts(part.source)}),
         "shards": [[shard.count, shard.sha256] for shard in part.tokens.shards],
     }
 
@@ -169,7 +185,11 @@ def _verify(folder: Path, name: str, part: Part) -> None:
     offsets = None if part.offsets is None else _one_file_digest(_offsets_path(folder, name))
     kind = _labelled(part)
     labels = None if kind is None else _one_file_digest(_labels_path(folder, name, kind))
-    if part.digest != part_digest(part.tokens.digest, offsets, labels):
+    digest = part_digest(part.tokens.digest, offsets, labels)
+    if part.source is not None:
+        _verify(folder, f"{name}-source", part.source)
+        digest = pair_digest(part.source.digest, digest)
+    if part.digest != digest:
         altered = f"{_offsets_path(folder, name)}{f' or its {kind}' if kind else ''}"
         raise DataError(f"{altered} has been altered; prepare the data again")
 
@@ -213,14 +233,22 @@ def _labels_path(folder: Path, name: str, kind: LabelKind) -> Path:
     return folder / f"{name}-{kind}-00000.bin"
 
 
-def _fingerprint(files: Sequence[Path], config: DataConfig, seed: int, tokenizer: Tokenizer | None) -> str:
+def _fingerprint(
+    files: Sequence[Path],
+    config: DataConfig,
+    seed: int,
+    tokenizer: Tokenizer | None,
+    source_tokenizer: Tokenizer | None,
+) -> str:
     """Changes whenever a file, a setting that matters or the tokenizer does."""
     sources = [*files, *([Path(config.pictures)] if config.pictures and Path(config.pictures).exists() else [])]
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in sources]
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in _FREE}
-    test = [Path(config.test).stat().st_mtime_ns] if Path(config.test).is_file() else []
+    beside = [Path(path) for path in (*read_shares(config).test_files, *config.validation_files)]
+    held_out = [path.stat().st_mtime_ns for path in beside if path.is_file()]
     records = data_kind(config) == "records"
-    facts = [stats, settings, records, seed, test, tokenizer and tokenizer_sha256(tokenizer)]
+    given = [each and tokenizer_sha256(each) for each in (tokenizer, source_tokenizer)]
+    facts = [stats, settings, records, seed, held_out, *given]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -249,6 +277,8 @@ def _write_manifest(folder: Path, corpus: Corpus, config: DataConfig, fingerprin
         "tokenizer_sha256": tokenizer_sha256(corpus.tokenizer),
         "tokenizer": corpus.tokenizer.to_json(),
     }
+    if corpus.source_tokenizer is not None:
+        manifest["source_tokenizer"] = corpus.source_tokenizer.to_json()
     if corpus.pictures is not None:
         store = corpus.pictures.store
         assert isinstance(store, ShardStore)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sonho.data.batch import NO_TARGET, Batch, check_index
-from sonho.data.parts import Part
+from sonho.data.parts import MemoryStore, Part
 from sonho.data.shards import store_of
 from sonho.data.shuffle import derive_key, permuted
 
@@ -18,6 +18,7 @@ class RecordBatches:
 
     A record reads <eos>, then its tokens; it predicts its tokens, then <eos>. The first input has no
     meaning of its own: it is what the state before any text looks at. Where tokens have tags, those are the targets.
+    Pairs are sorted by their targets and then by their sources, which come beside them.
     """
 
     carries_state = False
@@ -27,6 +28,10 @@ class RecordBatches:
             raise ValueError("records are wanted, but the part is one text")
         self.part, self.seed, self.eos_id, self.pad_id = part, seed, eos_id, pad_id
         self._offsets = store_of(part.offsets)
+        self._source_offsets = None
+        if part.source is not None:
+            assert part.source.offsets is not None
+            self._source_offsets = store_of(part.source.offsets)
         self._tags = None if part.tags is None else store_of(part.tags)
         self.num_records = part.num_records
         self.batch_size = max(1, min(batch_size, self.num_records))
@@ -70,6 +75,8 @@ class RecordBatches:
             places = np.arange(first, min(first + BATCHES_IN_BLOCK * self.batch_size, self.num_records))
             records = permuted(places, self.num_records, derive_key("records", self.seed, epoch))
             spans = np.column_stack([self._offsets.gather(records, 2), records])
+            if self._source_offsets is not None:
+                spans = spans[np.argsort(np.diff(self._source_offsets.gather(records, 2))[:, 0], kind="stable")]
             spans = spans[np.argsort(spans[:, 1] - spans[:, 0], kind="stable")]
             self._block = (epoch, block), spans
         return self._block[1]
@@ -87,6 +94,7 @@ class RecordBatches:
             tags = self._tags.gather(spans[:, 0], tokens.shape[1])  # (N, T)
             targets[:, 0] = NO_TARGET
             targets[:, 1:] = np.where(inside[:, 1:], tags[:, :-1], NO_TARGET)
+        sources, source_lengths = self._sources(spans[:, 2])
         return Batch(
             inputs=inputs,
             targets=targets,
@@ -94,4 +102,31 @@ class RecordBatches:
             fresh=True,
             num_tokens=int((targets >= 0).sum()),
             labels=None if self.part.labels is None else self.part.labels[spans[:, 2]],
+            sources=sources,
+            source_lengths=source_lengths,
         )
+
+    def _sources(self, records: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Of pairs the sources of the records (N, S), with <eos>, and their lengths (N,)."""
+        if self._source_offsets is None:
+            return None, None
+        assert self.part.source is not None
+        return padded(self.part.source, self._source_offsets.gather(records, 2), self.pad_id)
+
+
+def take_records(part: Part, rows: np.ndarray) -> Part:
+    """Some records of a part by their numbers (R,), in that order and in memory; pairs with their sources."""
+    assert part.offsets is not None
+    spans = [part.offsets[row : row + 2].tolist() for row in rows]
+    tokens = [part.tokens.read(start, stop) for start, stop in spans]
+    lengths = np.array([0, *map(len, tokens)], np.int64)
+    source = None if part.source is None else take_records(part.source, rows)
+    store = MemoryStore(np.concatenate([np.zeros(0, part.tokens.dtype), *tokens]))
+    return Part(store, np.cumsum(lengths), num_chars=0, num_bytes=0, source=source)
+
+
+def padded(part: Part, spans: np.ndarray, pad_id: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Records of a part by where they begin and end (N, 2): their tokens (N, T) int64, padded, and lengths (N,)."""
+    lengths = (spans[:, 1] - spans[:, 0]).astype(np.int64)
+    tokens = part.tokens.gather(spans[:, 0], int(lengths.max())).astype(np.int64)
+    return np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, pad_id), lengths

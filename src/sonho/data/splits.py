@@ -25,28 +25,31 @@ class Shares:
 
     validation: float
     test: float
-    test_file: str = ""
+    test_files: tuple[str, ...] = ()
 
 
 def read_shares(config: DataConfig) -> Shares:
-    """`data.test` is a share such as 0.1, or else a path.
+    """`data.test` is a share such as 0.1, or else a path, or several with commas between them.
 
     >>> read_shares(DataConfig(test="0.2"))
-    Shares(validation=0.1, test=0.2, test_file='')
+    Shares(validation=0.1, test=0.2, test_files=())
     """
+    validation = 0.0 if config.validation_files else config.validation
     try:
         test = float(config.test or 0)
     except ValueError:
-        return Shares(config.validation, 0.0, config.test)
+        several = config.test.split(",")
+        found = len(several) > 1 and not Path(config.test).is_file() and all(Path(path).is_file() for path in several)
+        return Shares(validation, 0.0, tuple(several) if found else (config.test,))
     if Path(config.test).is_file():
-        return Shares(config.validation, 0.0, config.test)
+        return Shares(validation, 0.0, (config.test,))
     if not 0 <= test < 1:
         raise UsageError(f"data.test = {config.test}: a share lies between 0 and 1, and a file must exist")
-    if test + config.validation >= 1:
+    if test + validation >= 1:
         raise UsageError(
             f"data.validation = {config.validation} and data.test = {config.test} leave nothing to train on"
         )
-    return Shares(config.validation, test)
+    return Shares(validation, test)
 
 
 def data_kind(config: DataConfig) -> DataKind:

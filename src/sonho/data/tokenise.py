@@ -13,9 +13,10 @@ import numpy as np
 
 from sonho.config import DataKind
 from sonho.data.encode import PartWriter, write_records, write_stream
-from sonho.data.files import display_name
+from sonho.data.files import display_name, expand
 from sonho.data.labels import find_label_names, label_note
 from sonho.data.notes import part_notes
+from sonho.data.pairs import encode_pairs, iter_pairs, read_pairs
 from sonho.data.parts import Part
 from sonho.data.passes import Job, read_records, read_stream
 from sonho.data.pictures import Pictures, read_pictures
@@ -33,13 +34,14 @@ class Corpus:
     """A text as token ids, split."""
 
     kind: DataKind
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer  # of pairs the target's
     train: Part
     validation: Part | None
     test: Part | None
     digest: str  # SHA-256 of the tokenizer, all tokens and the split: what resuming must find unchanged
     notes: list[str] = field(default_factory=list)  # sentences to print
     label_names: tuple[str, ...] = ()  # of labelled records, by number
+    source_tokenizer: Tokenizer | None = None  # of pairs whose sources have one of their own
     pictures: Pictures | None = None  # of records that have one: by the numbers in the parts' `labels`
 
 
@@ -49,6 +51,8 @@ def tokenise(job: Job) -> Corpus:
     Raises DataError where there is too little to learn from.
     """
     kind, shares = data_kind(job.config), read_shares(job.config)
+    if job.config.pairs and (kind != "records" or job.labelled or job.numbered):
+        raise UsageError("data.pairs are records, a text and its translation; leave out labels and vectors")
     if job.labelled:
         if kind != "records":
             raise UsageError(f"labels belong to records, but data.kind is {kind}; leave it out or take --kind records")
@@ -61,15 +65,27 @@ def tokenise(job: Job) -> Corpus:
         raise UsageError("data.group_column keeps records together; take --kind records")
     if job.numbered and (kind != "records" or job.labelled):
         raise UsageError("data.vectors has a row for each record; take --kind records, and no labels beside it")
-    tokenizer, parts, notes = (read_records if kind == "records" else read_stream)(job, shares)
+    source_tokenizer: Tokenizer | None = None
+    if job.config.pairs:
+        tokenizer, source_tokenizer, parts, notes = read_pairs(job, shares)
+    else:
+        tokenizer, parts, notes = (read_records if kind == "records" else read_stream)(job, shares)
     total = sum(part.num_tokens for part in parts.values())
     if total < LEAST_TOKENS or not parts["train"].num_predicted:
         raise DataError(f"the text has only {total} tokens; at least {LEAST_TOKENS} are needed to learn from")
-    if shares.test_file and job.numbered:
-        raise UsageError("data.test is a file, whose records have no rows in data.vectors; give a share such as 0.1")
-    if shares.test_file:
-        test_job = replace(job, files=[shares.test_file], tokenizer=tokenizer, text=None)
-        parts["test"] = encode_whole(test_job, "test")
+    given = {"validation": tuple(job.config.validation_files), "test": shares.test_files}
+    for name, paths in given.items():
+        if paths and job.numbered:
+            raise UsageError(
+                f"data.{name} is a file, whose records have no rows in data.vectors; give a share such as 0.1"
+            )
+        if paths:
+            files = expand(paths)
+            own = replace(job, files=files, tokenizer=tokenizer, source_tokenizer=source_tokenizer, text=None)
+            parts[name] = encode_whole(own, name)
+            notes.append(f"{name}: {', '.join(map(display_name, files))}")
+    if source_tokenizer is not None:
+        notes.append(f"source: {vocabulary_note(source_tokenizer)}")
     notes += [] if job.pictures is None else job.pictures.notes()
     notes.append(vocabulary_note(tokenizer))
     notes += [note for name, part in parts.items() for note in part_notes(name, part, job.config)]
@@ -86,17 +102,17 @@ def tokenise(job: Job) -> Corpus:
         train=parts["train"],
         validation=usable.get("validation"),
         test=usable.get("test"),
-        digest=corpus_digest(tokenizer, kind, usable, job.label_names),
+        digest=corpus_digest(tokenizer, kind, usable, job.label_names, source_tokenizer),
         notes=notes,
         label_names=job.label_names,
+        source_tokenizer=source_tokenizer,
         pictures=job.pictures,
     )
 
 
 def with_pictures(job: Job) -> Job:
     """The job with the pictures that its rows name, and those of a test file. Raises what `read_pictures` does."""
-    test = read_shares(job.config).test_file
-    blocks = iter_blocks([*job.files, *([test] if test else [])], job.config)
+    blocks = iter_blocks([*job.files, *job.config.validation_files, *read_shares(job.config).test_files], job.config)
     names = dict.fromkeys(name for block in blocks for name in block.names)
     return replace(job, pictures=read_pictures(list(names), job.config, job.folder))
 
@@ -110,6 +126,9 @@ def _names_of(job: Job) -> tuple[str, ...]:
 def encode_whole(job: Job, name: str = "text") -> Part:
     """Files that are not split, by the same rules and to the same tokens as the splits."""
     assert job.tokenizer is not None
+    if job.config.pairs:
+        part = encode_pairs(iter_pairs(job.files, job.config), job, name)
+        return _with_tokens(part, job)
     records = data_kind(job.config) == "records"
     labelled = job.marked if records else None
     with PartWriter(job.tokenizer, name, records=records, folder=job.folder, labelled=labelled) as writer:
@@ -121,6 +140,11 @@ def encode_whole(job: Job, name: str = "text") -> Part:
         else:
             write_stream(job.chunks(), writer, watch=True)
         part = writer.finish()
+    return _with_tokens(part, job)
+
+
+def _with_tokens(part: Part, job: Job) -> Part:
+    """The part, unless there is nothing in it."""
     if not part.num_tokens:
         shown = ", ".join(display_name(Path(file)) for file in job.files) or "the text"
         raise DataError(f"{shown}: empty, or without a symbol that the model knows; there is nothing to score")
@@ -140,10 +164,18 @@ def tokenizer_sha256(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(json.dumps(tokenizer.to_json(), sort_keys=True).encode()).hexdigest()
 
 
-def corpus_digest(tokenizer: Tokenizer, kind: DataKind, parts: dict[str, Part], label_names: Sequence[str] = ()) -> str:
+def corpus_digest(
+    tokenizer: Tokenizer,
+    kind: DataKind,
+    parts: dict[str, Part],
+    label_names: Sequence[str] = (),
+    source_tokenizer: Tokenizer | None = None,
+) -> str:
     """One number for the tokenizer, all tokens and their split; windows are a way to read a stream."""
     layout = "records" if kind == "records" else "stream"
     facts: list[Any] = [layout, tokenizer_sha256(tokenizer), {name: part.digest for name, part in parts.items()}]
     if label_names:
         facts.append(list(label_names))
+    if source_tokenizer is not None:
+        facts.append(tokenizer_sha256(source_tokenizer))
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -7,6 +7,8 @@
     stepper.py    the model as tokens -> logits: native_stepper.py, or its twin in NumPy, network.py
                   (recurrent.py, conv.py, rounding.py); window_stepper.py, ngram_stepper.py
     sampler.py    logits to the next token, the twin; processors.py, history.py, philox.py
+    encoder.py    a text read whole: labels.py, predictor.py; with attentive.py and beam.py it is translated:
+                  encoder_decoder.py, translator.py
 
 Knows nothing of how a model was trained.
 """

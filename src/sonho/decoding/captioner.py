@@ -32,14 +32,16 @@ Picture = str | PathLike[str] | Array
 
 @dataclass(frozen=True, eq=False)
 class Caption:
-    """A caption of one picture. `score` is what a beam ranks by; of a caption that was drawn it is the log-probability."""
+    """A caption of one picture. `score` is what a beam ranks by; of one that was drawn it is the log-probability."""
 
     text: str
     tokens: tuple[str, ...]
     score: float
     log_probability: float  # nats, the end included
     finished: bool  # False: cut off at `max_tokens`
-    attention: Array | None = field(default=None, repr=False)  # (L, h, w), each token's sums to 1; None: looks at nothing
+    attention: Array | None = field(
+        default=None, repr=False
+    )  # (L, h, w), each token's sums to 1; None: looks at nothing
 
     def __str__(self) -> str:
         return self.text
@@ -54,7 +56,9 @@ class Captioner:
         try:
             self.size = picture_size(model_file.record["data"]["picture_size"])  # W, H
         except (KeyError, TypeError, UsageError):
-            raise ModelFileError("the model does not say to what size its pictures were resized; train it again") from None
+            raise ModelFileError(
+                "the model does not say to what size its pictures were resized; train it again"
+            ) from None
         self.grid = grid_shape(model_file.model, self.size)  # h, w
         self.encoder = PictureEncoder(model_file.model, model_file.arrays)
         self.decoder = AttentiveDecoder(model_file.model, model_file.arrays)
@@ -97,7 +101,9 @@ class Captioner:
         if settings.temperature == 0.0:
             return self._searched(attended, settings, BeamSettings(beam, n_best, length_penalty))
         if beam > 1:
-            raise UsageError("a beam looks for the likeliest caption and a temperature draws one; leave out one of them")
+            raise UsageError(
+                "a beam looks for the likeliest caption and a temperature draws one; leave out one of them"
+            )
         assert settings.seed is not None
         return self._drawn(attended, settings, settings.seed, first, n_best)
 
@@ -110,11 +116,11 @@ class Captioner:
         return read_picture(Path(picture), self.size)
 
     def _searched(self, attended: Attended, settings: Settings, beam: BeamSettings) -> list[list[Caption]]:
-        bias = logit_biases(settings, self.tokenizer, "records")
+        bias = self._bias(settings)
 
         def step(tokens: Array, state: State) -> tuple[Array, State, Array | None]:
             logits, after, weights = attended.step(tokens, state)
-            return logits if bias is None else logits + bias.astype(np.float32), after, weights
+            return logits + bias, after, weights
 
         eos_id = self.tokenizer.eos_id
         most = np.full(len(attended.values), settings.max_tokens)
@@ -129,18 +135,26 @@ class Captioner:
         eos_id, count = self.tokenizer.eos_id, len(attended.values)
         rows = np.arange(count * copies)
         sources = [Source(seed, first * copies + row) for row in rows.tolist()]
-        sampler = Sampler(settings, sources, bias=logit_biases(settings, self.tokenizer, "records"), forced={})
+        sampler, bias = Sampler(settings, sources, bias=None, forced={}), self._bias(settings)
         tokens, state = np.full(len(rows), eos_id), take_rows(attended.initial_state(), rows // copies)
-        steps: list[tuple[Array, Array, Array | None]] = []  # tokens (B,), their log-probabilities (B,), attention (B, S)
+        steps: list[
+            tuple[Array, Array, Array | None]
+        ] = []  # tokens (B,), their log-probabilities (B,), attention (B, S)
         running = np.ones(len(rows), bool)
         while running.any() and len(steps) < settings.max_tokens:
             logits, state, weights = attended.step(tokens, state)
+            logits += bias
             tokens = sampler.draw(logits, len(steps))
             sampler.record(tokens.tolist())
             steps.append((tokens, log_softmax(logits)[rows, tokens], weights))
             running &= tokens != eos_id
         drawn = [self._of_row(steps, row) for row in rows.tolist()]
         return [drawn[at : at + copies] for at in range(0, len(drawn), copies)]
+
+    def _bias(self, settings: Settings) -> Array:
+        """What is added to the logits (V,): -inf for <unk> and what else may not be written."""
+        bias = logit_biases(settings, self.tokenizer, "records")
+        return np.zeros(self.tokenizer.vocab_size, np.float32) if bias is None else bias.astype(np.float32)
 
     def _of_row(self, steps: Sequence[tuple[Array, Array, Array | None]], row: int) -> Caption:
         ids = [int(tokens[row]) for tokens, _, _ in steps]

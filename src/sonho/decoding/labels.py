@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sonho.config import OF_LABELS
+from sonho.config import OF_LABELS, TaskName
 from sonho.data.parts import Part
 from sonho.decoding.encoder import EncoderRunner
 from sonho.decoding.state import Array
@@ -18,8 +18,6 @@ from sonho.storage.model_file import ModelFile
 
 ROWS_AT_ONCE = 64
 TOKENS_AT_ONCE = 2**15
-# What a model that writes is called, by its task, and the commands for it.
-WRITERS = {"generate": ("language model", "generate or score"), "caption": ("captioner", "caption, or evaluate on captions")}
 
 
 class LabelRunner:
@@ -97,18 +95,33 @@ def record_batches(part: Part, eos_id: int) -> Iterator[tuple[Array, Array, Arra
         first += count
 
 
+# What a model is called, and what it is for.
+KINDS: dict[TaskName, tuple[str, str]] = {
+    "generate": ("language model", "use generate or score"),
+    "classify": ("classifier", "use predict, or evaluate on labelled text"),
+    "tag": ("tagger", "use predict, or evaluate on text"),
+    "translate": ("translation model", "use translate, or evaluate on pairs of texts"),
+    "caption": ("captioner", "use caption, or evaluate on a table of pictures and texts"),
+}
+
+
 def check_has_labels(model_file: ModelFile) -> None:
-    """Raise UsageError for a model that writes."""
+    """Raise UsageError for a model that is no classifier or tagger."""
     if model_file.model.task not in OF_LABELS:
-        kind, use = WRITERS[model_file.model.task]
-        raise UsageError(f"this is a {kind}, which predicts no labels; use {use}")
+        kind, advice = KINDS[model_file.model.task]
+        raise UsageError(f"this is a {kind}, which predicts no labels; {advice}")
 
 
 def check_generates(model_file: ModelFile) -> None:
-    """Raise UsageError for all but a language model."""
-    if model_file.model.task in OF_LABELS:
-        kind = {"classify": "classifier", "tag": "tagger"}[model_file.model.task]
-        raise UsageError(f"this is a {kind}, which writes no text; use predict, or evaluate on labelled text")
+    """Raise UsageError for a model that is no language model."""
     if model_file.model.task != "generate":
-        kind, use = WRITERS[model_file.model.task]
-        raise UsageError(f"this is a {kind}, which writes nothing of its own accord; use {use}")
+        kind, advice = KINDS[model_file.model.task]
+        lacks = "writes no text" if model_file.model.task in OF_LABELS else "writes nothing by itself"
+        raise UsageError(f"this is a {kind}, which {lacks}; {advice}")
+
+
+def check_translates(model_file: ModelFile) -> None:
+    """Raise UsageError for a model that does not translate."""
+    if model_file.model.task != "translate":
+        kind, advice = KINDS[model_file.model.task]
+        raise UsageError(f"this is a {kind}, which does not translate; {advice}")

@@ -1,7 +1,7 @@
-"""A picture as a grid of vectors without torch: the twin of nn/picture_encoder.py, its batch norms folded into the weights.
+"""A picture as a grid of vectors without torch: the twin of nn/picture_encoder.py, its batch norms folded in.
 
-A convolution is one product: of all patches that the kernel covers with the kernels. Each picture is computed by itself,
-so that its numbers do not depend on the others. Shapes as in the twin; K is the side of a kernel, O its outputs.
+A convolution is one product: of all patches that the kernel covers with the kernels. Each picture is computed by
+itself, so that its numbers do not depend on the others. Shapes as in the twin; K side of a kernel, O its outputs.
 """
 
 from __future__ import annotations

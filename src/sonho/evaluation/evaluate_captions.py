@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from sonho.data.pictures import Pictures
 from sonho.decoding.attentive import Attended, AttentiveDecoder
 from sonho.decoding.beam import log_softmax
 from sonho.decoding.captioner import Captioner
-from sonho.evaluation.bleu import bleu
+from sonho.evaluation.agreement import Agreement, agreement
 from sonho.storage.model_file import ModelFile
 from sonho.text import Tokenizer, masked_ids
 
@@ -32,8 +32,8 @@ class CaptionReport:
 
     nats: float  # of all tokens of the references together
     num_tokens: int
-    bleu: float  # BLEU-4 from 0 to 100
-    signature: str  # of sacrebleu
+    beam: int
+    agreement: Agreement  # of the written captions with the references
     captions: Mapping[str, tuple[str, list[str]]] = field(repr=False)
 
     @property
@@ -44,9 +44,9 @@ class CaptionReport:
     def to_dict(self) -> dict[str, Any]:
         """Figures as plain values, ready for JSON."""
         return {
-            "bleu": self.bleu,
-            "signature": self.signature,
             "loss": self.loss,
+            **asdict(self.agreement),
+            "beam": self.beam,
             "pictures": len(self.captions),
             "tokens": self.num_tokens,
         }
@@ -78,8 +78,8 @@ def evaluate_captions(
         nats, count = nats + lost, count + seen
         for number, [caption] in zip(numbers, captioner.write(values, beam=beam), strict=True):
             captions[pictures.names[number]] = caption.text, [reference(part, row, tokenizer) for row in rows[number]]
-    measured = bleu([text for text, _ in captions.values()], [references for _, references in captions.values()])
-    return CaptionReport(nats, count, measured.score, measured.signature, captions)
+    texts, references = zip(*captions.values(), strict=True)
+    return CaptionReport(nats, count, beam, agreement(texts, references), captions)
 
 
 def _told(attended: Attended, part: Part, rows: np.ndarray, eos_id: int) -> tuple[float, int]:
@@ -123,6 +123,6 @@ def caption_baselines(train: Part, held_out: Part, tokenizer: Tokenizer, seed: i
     common = [text for text, _ in Counter(known).most_common(CONSTANTS)]
     drawn = np.random.default_rng(seed).integers(len(known), size=len(references))
     return {
-        "best constant caption": max(bleu([text] * len(references), references).score for text in common),
-        "random training caption": bleu([known[i] for i in drawn.tolist()], references).score,
+        "best constant caption": max(agreement([text] * len(references), references).bleu for text in common),
+        "random training caption": agreement([known[i] for i in drawn.tolist()], references).bleu,
     }

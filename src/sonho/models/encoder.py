@@ -1,4 +1,4 @@
-"""A text read into a vector for each token: the body of classifiers and taggers.
+"""A text read into a vector for each token: the body of classifiers and taggers, and what a translation begins with.
 
 Shapes: N batch, T time, D input, H hidden, V vocabulary, W = H, or 2H where the text is read in both directions.
 """
@@ -87,7 +87,7 @@ def check_encoder_config(config: ModelConfig) -> None:
     """Raise UsageError for what only language models can have."""
     if config.cell not in ("lstm", "gru", "rnn"):
         raise UsageError(f"model.task={config.task} needs a recurrent cell, lstm, gru or rnn, not {config.cell}")
-    for name in ("tied", "layer_norm"):
+    for name in ("layer_norm",) if config.task == "translate" else ("tied", "layer_norm"):
         if getattr(config, name):
             raise UsageError(f"model.{name} is of language models; leave it out with model.task={config.task}")
 

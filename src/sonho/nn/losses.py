@@ -17,12 +17,30 @@ from sonho.native import library
 IGNORED = -100  # a target that does not count
 
 
-def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+def cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     """Mean loss of predicting `targets` (R,), ids or -100, from `hidden` (R, H); `weight` (V, H), `bias` (V,).
 
     A bias of -inf takes its id out of the softmax. The native kernel has the gradients before anybody
     asks for them, so it is used where somebody will; elsewhere, and as its readable twin, PyTorch.
+
+    `label_smoothing` spreads that share of each target evenly over all ids of the softmax (Szegedy et al. 2016).
+    The loss is -log p(y) = log Z - z_y, and smoothing only puts (1 - share) z_y + share * mean(z) in the place of the
+    logit z_y: a product with two vectors, beside the loss that is there already.
     """
+    loss = _plain_cross_entropy(hidden, weight, bias, targets)
+    if not label_smoothing:
+        return loss
+    counted = targets != IGNORED
+    hidden, targets, allowed = hidden[counted], targets[counted], torch.isfinite(bias)
+    own = (hidden * F.embedding(targets, weight)).sum(dim=-1) + bias[targets]  # (R,)
+    evenly = allowed.to(weight.dtype) / allowed.sum()  # (V,)
+    mean = hidden @ (evenly @ weight) + bias[allowed].mean()
+    return loss + label_smoothing * (own - mean).mean()
+
+
+def _plain_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     tensors = (hidden, weight, bias)
     if (
         torch.is_grad_enabled()

@@ -32,7 +32,7 @@ class PictureEncoder(nn.Module):
         hidden = F.relu(self.stem(with_coordinates(pixels)))
         for block in self.blocks:
             hidden = block(hidden)
-        return hidden.flatten(2).mT  # type: ignore[no-any-return]
+        return hidden.flatten(2).mT
 
 
 class Block(nn.Module):
@@ -58,7 +58,9 @@ class ConvNorm(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(outputs, inputs, kernel, kernel), mode="fan_out"))
+        self.weight = nn.Parameter(
+            nn.init.kaiming_normal_(torch.empty(outputs, inputs, kernel, kernel), mode="fan_out")
+        )
         self.scale, self.shift = nn.Parameter(torch.ones(outputs)), nn.Parameter(torch.zeros(outputs))
         self.mean = nn.Parameter(torch.zeros(outputs), requires_grad=False)
         self.variance = nn.Parameter(torch.ones(outputs), requires_grad=False)

@@ -16,8 +16,21 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
                                       directions upper layers have D = 2H, and of output.weight H becomes 2H
     attention.weight      (2H)        classify with pooling = attention
                                       classify, tag: V of the output is the number of labels
+    pictures.*                        caption: the encoder, see nn/picture_encoder.py: convolutions (O, I, K, K) and of
+                                      their batch norms scale, shift, mean and variance (O)
+    decoder.*                         translate, caption: the decoder, see below; outside it stands the encoder, which
+                                      of a translation has the layers of a classifier, V of the source, and no output
     gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
     prior.NAME            counts of the text beside the network, see prior.py; or none
+
+A decoder (M = the encoder's H, or 2H in both directions; R = D where tied, else H; V of the target):
+
+    embedding.weight      (V, D)      not where one vocabulary serves both sides
+    layers.i.*                        as of a language model; layers.0.weight_condition (G*H, R) with input_feeding
+    layers.i.first.weight, layers.i.first.bias   (2H, M), (2H) lstm; else H rows
+    attention.key         (H, M)      additive also attention.query (H, H), attention.vector (H)
+    combine.weight, combine.bias      (R, H + M), (R)
+    output.weight, output.bias        (V, R) not where tied, (V)
 
 An n-gram model has the arrays of `evaluation/kneser_ney.py` instead. No path, date or duration is
 in the file: the same run gives the same bytes.
@@ -33,13 +46,13 @@ from typing import Any, get_args
 
 import numpy as np
 
-from sonho.config import DataKind, ModelConfig, SamplingConfig, TaskName, from_stored, to_dict
+from sonho.config import OF_LABELS, DataKind, ModelConfig, SamplingConfig, TaskName, from_stored, to_dict
 from sonho.errors import DataError, InputNotFoundError, ModelFileError
 from sonho.storage.condition import Condition, condition_from_json
 from sonho.storage.container import Arrays, read_container, write_container
+from sonho.storage.shapes import GATES, expected_shapes
 from sonho.text import Tokenizer, tokenizer_from_json
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 MODEL_FILE_NAME = "model.safetensors"
 RMS_PREFIX, PRIOR_PREFIX = "gradient_rms.", "prior."
 
@@ -59,6 +72,7 @@ class ModelFile:
         default_factory=dict
     )  # a code (uint8) a weight, see training/gradient_rms.py; or empty
     labels: tuple[str, ...] = ()  # of labelled data: the name of each number
+    source_tokenizer: Tokenizer | None = None  # translate: reads the source; None: `tokenizer` reads both sides
     condition: Condition | None = None  # what the network was told beside the text
     prior: Arrays = field(default_factory=dict)  # the arrays of prior.py, without the prefix; or empty
 
@@ -75,6 +89,8 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
     }
     if model_file.labels:
         header["labels"] = list(model_file.labels)
+    if model_file.source_tokenizer is not None:
+        header["source_tokenizer"] = model_file.source_tokenizer.to_json()
     if model_file.condition is not None:
         header["condition"] = model_file.condition.to_json()
     codes = {f"{RMS_PREFIX}{name}": array for name, array in model_file.gradient_rms.items()}
@@ -100,6 +116,7 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
             sampling=from_stored(SamplingConfig, header["sampling"]),
             record=dict(header["record"]),
             labels=_labels(header.get("labels", [])),
+            source_tokenizer=tokenizer_from_json(header["source_tokenizer"]) if "source_tokenizer" in header else None,
             condition=condition_from_json(header.get("condition")),
             gradient_rms=_under(stored, RMS_PREFIX),
             prior=_under(stored, PRIOR_PREFIX),
@@ -128,72 +145,6 @@ def find_model_file(path: Path) -> Path:
     return path
 
 
-def expected_shapes(
-    config: ModelConfig, vocab_size: int, num_labels: int = 0, condition_size: int = 0
-) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every array that a network of this configuration has.
-
-    >>> shapes = expected_shapes(ModelConfig(cell="lstm", hidden_size=128), vocab_size=84)
-    >>> sum(int(np.prod(shape)) for shape in shapes.values())
-    119892
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    if config.task != "generate":
-        return _labelling_shapes(config, vocab_size, num_labels)
-    if config.embedding_dim:
-        shapes["embedding.weight"] = (vocab_size, config.embedding_dim)
-    size, inputs = config.hidden_size, config.embedding_dim or vocab_size
-    for layer in range(config.num_layers):
-        prefix = f"layers.{layer}"
-        if config.cell == "conv":
-            shapes[f"{prefix}.weight"] = (2 * size, config.kernel_size, inputs)
-            shapes[f"{prefix}.bias"] = (2 * size,)
-        else:
-            rows = GATES[config.cell] * size
-            shapes[f"{prefix}.weight_ih"] = (rows, inputs)
-            shapes[f"{prefix}.weight_hh"] = (rows, size)
-            shapes[f"{prefix}.bias"] = (rows,)
-        if condition_size:
-            shapes |= _condition_shapes(config, layer, condition_size)
-        if config.layer_norm:
-            shapes[f"{prefix}.norm.weight"] = shapes[f"{prefix}.norm.bias"] = (size,)
-        inputs = size
-    if not config.tied:
-        shapes["output.weight"] = (vocab_size, size)
-    shapes["output.bias"] = (vocab_size,)
-    return shapes
-
-
-def _condition_shapes(config: ModelConfig, layer: int, condition_size: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    if layer == 0 and config.condition_into != "state":
-        shapes["layers.0.weight_condition"] = (GATES[config.cell] * config.hidden_size, condition_size)
-    if config.condition_into != "input":
-        rows = config.hidden_size * (2 if config.cell == "lstm" else 1)
-        shapes[f"layers.{layer}.first.weight"] = (rows, condition_size)
-        shapes[f"layers.{layer}.first.bias"] = (rows,)
-    return shapes
-
-
-def _labelling_shapes(config: ModelConfig, vocab_size: int, num_labels: int) -> dict[str, tuple[int, ...]]:
-    """Those of a classifier or tagger; see models/classifier.py."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    if config.embedding_dim:
-        shapes["embedding.weight"] = (vocab_size, config.embedding_dim)
-    directions = ["layers", "reverse"] if config.bidirectional else ["layers"]
-    size, rows, width = config.hidden_size, GATES[config.cell] * config.hidden_size, 0
-    for layer in range(config.num_layers):
-        inputs = width or config.embedding_dim or vocab_size
-        for name in directions:
-            shapes[f"{name}.{layer}.weight_ih"] = (rows, inputs)
-            shapes[f"{name}.{layer}.weight_hh"] = (rows, size)
-            shapes[f"{name}.{layer}.bias"] = (rows,)
-        width = size * len(directions)
-    if config.task == "classify" and config.pooling == "attention":
-        shapes["attention.weight"] = (width,)
-    return {**shapes, "output.weight": (num_labels, width), "output.bias": (num_labels,)}
-
-
 def count_parameters(arrays: Mapping[str, Any]) -> int:
     return sum(int(np.prod(array.shape)) for array in arrays.values())
 
@@ -202,20 +153,29 @@ def _check_arrays(loaded: ModelFile) -> None:
     predicts = loaded.model.task == "generate" and loaded.model.cell != "ngram" and not loaded.window
     if loaded.prior and (not predicts or loaded.condition is not None):
         raise DataError("a prior stands beside a language model that predicts every position and is told nothing else")
-    if loaded.model.task not in get_args(TaskName) or (loaded.model.task != "generate" and not loaded.labels):
+    if loaded.model.task not in get_args(TaskName) or (loaded.model.task in OF_LABELS and not loaded.labels):
         raise DataError(f"task {loaded.model.task!r} with {len(loaded.labels)} labels")
     if loaded.model.task != "generate" and loaded.model.cell not in GATES:
         raise DataError(f"a {loaded.model.cell} cell cannot {loaded.model.task}")
     if loaded.model.cell == "ngram":
         return _check_ngram(loaded.arrays, loaded.model.order)
-    if loaded.model.tied and loaded.model.embedding_dim != loaded.model.hidden_size:
-        raise DataError("tied weights need embedding_dim = hidden_size")
+    translates = loaded.model.task == "translate"
+    attends = loaded.model.task in ("translate", "caption")
+    if loaded.source_tokenizer is not None and not translates:
+        raise DataError(f"a second vocabulary, but the task {loaded.model.task!r}")
+    wanted = (loaded.model.embedding_dim or 1) if attends else loaded.model.hidden_size
+    if loaded.model.tied and loaded.model.embedding_dim != wanted:
+        raise DataError(f"tied weights need {'an embedding' if attends else 'embedding_dim = hidden_size'}")
+    known = ("multiplicative", "additive", "none")[: 3 if loaded.model.task == "caption" else 2]
+    if loaded.model.attention not in known:
+        raise DataError(f"attention {loaded.model.attention!r}")
     if loaded.model.num_layers > len(loaded.arrays):
         raise DataError(f"{loaded.model.num_layers} layers, but only {len(loaded.arrays)} arrays")
     size, is_told = 0 if loaded.condition is None else loaded.condition.size, loaded.model.condition != "none"
     if is_told != (size > 0) or (is_told and (loaded.model.cell == "conv" or loaded.model.task != "generate")):
         raise DataError(f"condition {loaded.model.condition!r} of {size} numbers for cell {loaded.model.cell!r}")
-    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size, len(loaded.labels), size)
+    source_size = 0 if loaded.source_tokenizer is None else loaded.source_tokenizer.vocab_size
+    expected = expected_shapes(loaded.model, loaded.tokenizer.vocab_size, len(loaded.labels), size, source_size)
     for name in sorted(expected.keys() | loaded.arrays.keys()):
         found = loaded.arrays.get(name)
         if found is None or name not in expected:

@@ -42,7 +42,9 @@ class CaptioningTask:
 
     def __init__(self, config: Config, corpus: Corpus, say: Say, start: ModelFile | None = None) -> None:
         if corpus.pictures is None:
-            raise UsageError("--task caption needs a picture beside each text: --pictures FOLDER, or one that was prepared")
+            raise UsageError(
+                "--task caption needs a picture beside each text: --pictures FOLDER, or one that was prepared"
+            )
         self.config, self.corpus, self.pictures = config, corpus, corpus.pictures
         self.told_digest = self.pictures.digest
         self.batches: Batches = make_batches(corpus.train, corpus.tokenizer, config.data, config.training.seed)
@@ -56,17 +58,19 @@ class CaptioningTask:
 
     def loss(self, batch: Batch, state: State) -> tuple[Tensor, State]:
         assert batch.labels is not None
-        pixels = torch.from_numpy(self.pictures.take(batch.labels))  # (N, H, W, 3)
+        pixels = torch.tensor(self.pictures.take(batch.labels))  # (N, H, W, 3); a copy, as the store lends its bytes
         if self.model.training:
             pixels = moved(pixels, self.config.data.picture_shift)
+            if self.config.data.picture_flip:
+                pixels = torch.where(torch.rand(len(pixels), 1, 1, 1) < 0.5, pixels.flip(2), pixels)
         tokens, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
         return self.model.loss(pixels, tokens, targets, label_smoothing=self.config.training.label_smoothing), ()
 
     def validate(self) -> Measured:
         assert self.corpus.validation is not None
         report = self._report(self.corpus.validation, VALIDATION_PICTURES)
-        metrics = {"validation_loss": report.loss, "validation_bleu": report.bleu}
-        return Measured(metrics, score=1.0 - report.bleu / 100.0)
+        metrics = {"validation_loss": report.loss, "validation_bleu": report.agreement.bleu}
+        return Measured(metrics, score=1.0 - report.agreement.bleu / 100.0)
 
     def baselines(self) -> dict[str, float]:
         """BLEU, on the validation part, of captions that are written without a look at the picture."""
@@ -105,7 +109,7 @@ class CaptioningTask:
 
     def report(self, part: Part) -> tuple[CaptionReport, dict[str, float]]:
         report = self._report(part)
-        return report, {"loss": report.loss, "bleu": report.bleu}
+        return report, {"loss": report.loss, "bleu": report.agreement.bleu, "chrf": report.agreement.chrf}
 
     def _report(self, part: Part, limit: int = 0) -> CaptionReport:
         return evaluate_captions(self._model_file(), part, self.pictures, limit=limit)
@@ -115,9 +119,7 @@ class CaptioningTask:
         record = {"data": {"picture_size": self.config.data.picture_size}}
         arrays = to_arrays(self.model)
         sampling = self.config.sampling
-        return ModelFile(
-            self.config.model, self.corpus.tokenizer, "records", arrays, sampling=sampling, record=record
-        )
+        return ModelFile(self.config.model, self.corpus.tokenizer, "records", arrays, sampling=sampling, record=record)
 
 
 def moved(pixels: Tensor, share: float) -> Tensor:

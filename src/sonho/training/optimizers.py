@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sonho.config import TrainingConfig
 from sonho.native import library
 from sonho.nn.causal_conv import CausalConv
+from sonho.nn.picture_encoder import ConvNorm
 from sonho.nn.recurrent import Recurrent
 from sonho.training.adamw import AdamW, Optimizer
 
@@ -115,7 +116,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[AnyOptimiz
     matrices = _muon_groups(model) if config.optimizer == "muon" else []
     table = _one_hot_table(model) + _condition_maps(model)
     taken = {id(p) for group in matrices for p in group["params"]} | {id(p) for p in table}
-    rest = [p for p in model.parameters() if id(p) not in taken]
+    rest = [p for p in model.parameters() if id(p) not in taken and p.requires_grad]
     groups = [
         {"params": [p for p in rest if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
@@ -128,36 +129,58 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[AnyOptimiz
 
 
 def _one_hot_table(model: nn.Module) -> list[nn.Parameter]:
-    """The first layer's input weights, where the input is one-hot."""
-    if getattr(model, "embedding", None) is not None:
-        return []
-    firsts = [layer for index, layer in _layers(model) if index == 0]
+    """The first layers' input weights, where the input is one-hot."""
+    firsts = [layer for layer, reads_one_hot in _layers(model) if reads_one_hot]
     return [first.weight if isinstance(first, CausalConv) else first.weight_ih for first in firsts]
 
 
-def _layers(model: nn.Module) -> list[tuple[int, Any]]:
-    """The layers of both directions, each with its place in the stack."""
-    return [pair for name in ("layers", "reverse") for pair in enumerate(getattr(model, name, []))]
+def _layers(model: nn.Module) -> list[tuple[Any, bool]]:
+    """The layers of both directions, then those of a decoder, each with whether its input is one-hot."""
+    found = []
+    for owner in filter(None, (model, getattr(model, "decoder", None))):
+        one_hot = getattr(owner, "embedding", None) is None
+        stacks = [getattr(owner, name, []) for name in ("layers", "reverse")]
+        found += [(layer, one_hot and index == 0) for stack in stacks for index, layer in enumerate(stack)]
+    return found
 
 
 def _condition_maps(model: nn.Module) -> list[nn.Parameter]:
     """The maps of a condition, of which each label has a column of its own, as a symbol has of a table."""
+    if not getattr(model, "condition_size", 0):
+        return []
     ending = ("weight_condition", "first.weight")
     return [parameter for name, parameter in model.named_parameters() if name.endswith(ending)]
 
 
 def _muon_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """The matrices inside the layers. One-hot input weights are a table of symbols, so AdamW has them."""
-    one_hot = getattr(model, "embedding", None) is None
-    groups = []
-    for index, layer in _layers(model):
+    """The matrices inside the layers and around an attention. One-hot input weights are a table of symbols: AdamW's."""
+    groups: list[dict[str, Any]] = []
+    for layer, reads_one_hot in _layers(model):
         if isinstance(layer, Recurrent):
-            gates = layer.weight_hh.shape[0] // layer.hidden_size
-            own = [layer.weight_hh] if one_hot and index == 0 else [layer.weight_ih, layer.weight_hh]
-            groups.append({"params": own, "gates": gates})
-        elif isinstance(layer, CausalConv) and not (one_hot and index == 0):
+            own = [layer.weight_hh] if reads_one_hot else [layer.weight_ih, layer.weight_hh]
+            groups.append({"params": own, "gates": layer.weight_hh.shape[0] // layer.hidden_size})
+        elif isinstance(layer, CausalConv) and not reads_one_hot:
             groups.append({"params": [layer.weight], "gates": 2})
+    decoder: Any = getattr(model, "decoder", None)
+    if decoder is not None:
+        groups += _around_attention(decoder)
+    convolutions = [layer.weight for layer in model.modules() if isinstance(layer, ConvNorm)]
+    groups += [{"params": convolutions, "gates": 1}] if convolutions else []
     return groups
+
+
+def _around_attention(decoder: Any) -> list[dict[str, Any]]:
+    """The matrices of a decoder outside its layers: first states, what is fed, attention, readout."""
+    groups: list[dict[str, Any]] = []
+    for layer in decoder.layers:
+        groups.append({"params": [layer.first.weight], "gates": len(layer.first.weight) // layer.hidden_size})
+        if layer.weight_condition is not None:
+            gates = len(layer.weight_condition) // layer.hidden_size
+            groups.append({"params": [layer.weight_condition], "gates": gates})
+    attention: list[nn.Parameter] = []
+    if decoder.attention is not None:
+        attention = [parameter for parameter in decoder.attention.parameters() if parameter.dim() > 1]
+    return [*groups, {"params": [*attention, decoder.combine.weight], "gates": 1}]
 
 
 def optimizer_arrays(optimizers: list[AnyOptimizer]) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ CHOSEN: dict[str, Any] = {
     "model.cell": "lstm",
     "model.hidden_size": 256,
     "model.embedding_dim": 128,
-    "model.attention": "additive",
+    "model.attention": "multiplicative",
     "model.dropout": 0.3,
     "data.batch_size": 32,
     "training.learning_rate": 0.005,
@@ -47,7 +47,7 @@ def plan_captions(config: Config, given: Set[str], corpus: Corpus) -> Plan:
     height, width = grid_shape(model, picture_size(data.picture_size))
     look = "" if model.attention == "none" else f", {model.attention} attention"
     line = (
-        f"Plan for {corpus.train.num_records:,} captions: {model.cell} {model.num_layers} x {model.hidden_size}{look} on a "
-        f"grid of {width} x {height} places, dropout {model.dropout:g}, batch {data.batch_size} records"
+        f"Plan for {corpus.train.num_records:,} captions: {model.cell} {model.num_layers} x {model.hidden_size}{look} "
+        f"on a grid of {width} x {height} places, dropout {model.dropout:g}, batch {data.batch_size} records"
     )
     return Plan(made, (line,))

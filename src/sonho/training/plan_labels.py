@@ -55,6 +55,8 @@ def fit_to_start(config: Config, given: Set[str], start: ModelFile) -> Config:
 
     Raises UsageError for a model without recurrent layers, or where a given setting differs.
     """
+    if start.model.task == "translate":
+        raise UsageError("the model of --init translates; a classifier starts from a language model or a classifier")
     if start.model.cell not in ("lstm", "gru", "rnn") or start.model.layer_norm:
         kind = "with layer norm" if start.model.layer_norm else start.model.cell
         raise UsageError(f"the model of --init is {kind}; a classifier starts from an lstm, gru or rnn without norms")

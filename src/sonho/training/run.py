@@ -22,7 +22,7 @@ from sonho.errors import UsageError
 from sonho.native.library import threads_wanted
 from sonho.storage.durable import folder_lock, make_folder
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file
-from sonho.text import tokenizer_from_json
+from sonho.text import Tokenizer, tokenizer_from_json
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
@@ -30,12 +30,13 @@ from sonho.training.conditioning import records_for_conditions
 from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
 from sonho.training.held_out import choose_validation
-from sonho.training.language import LanguageTask, Say
-from sonho.training.plan import Plan, intervals, plan, step_tokens
+from sonho.training.language import Say
+from sonho.training.plan import Plan, fill, intervals, plan, step_tokens
 from sonho.training.plan_captions import plan_captions, prepare_captions
 from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
+from sonho.training.plan_pairs import plan_pairs, prepare_pairs
 from sonho.training.prior import check_prior
-from sonho.training.session import Result, Session
+from sonho.training.session import Result, Session, make_task
 from sonho.training.speed import measure_speed
 from sonho.training.trainer import Trainer
 
@@ -114,13 +115,13 @@ def _fresh(
     set_threads(config)
     labels = config.model.task in OF_LABELS
     config = prepared(config, given, paths)
-    start, tokenizer = None, None
+    start: ModelFile | None = None
+    tokenizer: Tokenizer | None = None
+    source_tokenizer: Tokenizer | None = None
     if init:
         start = load_model_file(init)
         if start.condition is not None:
             raise UsageError("--init cannot start from a conditioned model; train on its records and the new ones")
-        if config.model.task == "caption":
-            raise UsageError("--task caption starts from nothing yet; leave out --init")
         if labels:
             config = fit_to_start(config, given, start)
             given |= {f"model.{key}" for key in (*OF_THE_START, "bidirectional")}
@@ -128,13 +129,23 @@ def _fresh(
         else:
             _check_fit(start, config, given)
             config.data.level = start.tokenizer.level  # how bytes are read depends on it
-            start = grown_model(start, paths, config.data)
+            if start.model.task == "generate":
+                start = grown_model(start, paths, config.data)
+            if start.model.task == "caption":
+                config = fill(config, given, {"data.picture_size": start.record["data"]["picture_size"]})
             beside = {key: getattr(config.model, key) for key in BESIDE_THE_NETWORK}
             config.model = replace(start.model, **beside)
             given |= {f"model.{key}" for key in to_dict(config.model)}
-        tokenizer = start.tokenizer
+        tokenizer, source_tokenizer = start.tokenizer, start.source_tokenizer
     choose_validation(config, given, paths)
-    corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data", tokenizer=tokenizer)
+    corpus = build_corpus(
+        paths,
+        config.data,
+        seed=config.training.seed,
+        folder=folder / "data",
+        tokenizer=tokenizer,
+        source_tokenizer=source_tokenizer,
+    )
     for line in corpus.notes:
         say(line)
     return train_corpus(corpus, folder, config, given, paths, say=say, callbacks=callbacks, began=began, start=start)
@@ -169,6 +180,10 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Pl
         return plan_captions(config, given, corpus)
     if config.model.task in OF_LABELS:
         return plan_labels(config, given, corpus)
+    if config.model.task == "translate":
+        by_clock = make_budget(config.training, 1).seconds
+        left = max(by_clock - spent, 0.0) * SHARE_OF_LEARNING
+        return plan_pairs(config, given, corpus, lambda sized: _one_step(sized, corpus), left)
     vocab_size, symbols = corpus.tokenizer.vocab_size, len(corpus.train.tokens)
     length = symbols / corpus.train.num_records if corpus.kind == "records" else 0.0
     facts: dict[str, Any] = {"symbols": symbols, "vocab_size": vocab_size, "record_length": length}
@@ -199,17 +214,19 @@ def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str
 
 
 def prepared(config: Config, given: Set[str], paths: Sequence[str]) -> Config:
-    """The data settings that the task implies. Raises UsageError where others were given."""
+    """The settings with what the task says of the data."""
+    if config.model.task in OF_LABELS:
+        return prepare_labels(config, given)
     if config.model.task == "caption":
         return prepare_captions(config, given, paths)
-    return prepare_labels(config, given) if config.model.task in OF_LABELS else config
+    return prepare_pairs(config, given, paths) if config.model.task == "translate" else config
 
 
 def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:
     """Training steps on the text that are thrown away."""
     budget = Budget(1e9, 0)
     trainer = Trainer(
-        LanguageTask(config, corpus, say=lambda text: None),
+        make_task(config, corpus, say=lambda text: None),
         config.training,
         budget,
         intervals(config, budget),
@@ -224,7 +241,10 @@ def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:
 def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
     """Raise UsageError where a given setting is not that of the model to start from, whose shapes and symbols stay."""
     if start.model.task != config.model.task:
-        raise UsageError(f"the model of --init has model.task={start.model.task}; a language model starts from another")
+        raise UsageError(
+            f"the model of --init has model.task={start.model.task}; "
+            f"one of model.task={config.model.task} starts from another"
+        )
     stored = to_dict(start.model).items()
     fixed = {f"model.{key}": value for key, value in stored if key not in BESIDE_THE_NETWORK}
     fixed["data.level"] = start.tokenizer.level
@@ -265,6 +285,7 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say, b
         seed=config.training.seed,
         folder=folder / "data",
         tokenizer=tokenizer_from_json(header["tokenizer"]),
+        source_tokenizer=tokenizer_from_json(source) if (source := header.get("source_tokenizer")) else None,
     )
     if corpus.digest != header["digest"]:
         raise UsageError(

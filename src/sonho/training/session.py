@@ -23,6 +23,7 @@ from sonho.evaluation.labels import LabelReport
 from sonho.evaluation.metrics import Report
 from sonho.evaluation.prior_counts import num_bytes
 from sonho.evaluation.protocol import MOST_TOKENS
+from sonho.evaluation.translation import TranslationReport
 from sonho.models.language_model import load_arrays, to_arrays
 from sonho.storage.container import Arrays
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file, save_model_file
@@ -38,6 +39,7 @@ from sonho.training.plan import intervals
 from sonho.training.prior import count_parts, learn_gate, prior_note
 from sonho.training.task import Task
 from sonho.training.trainer import Trainer
+from sonho.training.translation import TranslationTask
 
 # Of the minutes, learning gets at least this share, whatever the reading took.
 LEAST_SHARE = 0.4
@@ -49,7 +51,7 @@ BEFORE_END_NAME = "before-end.safetensors"
 GATE_SECONDS = 5.0
 
 
-AnyReport = Report | LabelReport | CaptionReport
+AnyReport = Report | LabelReport | TranslationReport | CaptionReport
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Result:
     task: TaskName = "generate"
     validation: AnyReport | None = None
     test: AnyReport | None = None
-    baselines: dict[str, float] = field(default_factory=dict)  # bits per character; accuracy, of labels; BLEU
+    baselines: dict[str, float] = field(default_factory=dict)  # bits per character; accuracy, of labels; or BLEU
     # The same parts with the n-gram prior, where there is one: figures of their own, never mixed up with the pure ones.
     validation_with_prior: Report | None = None
     test_with_prior: Report | None = None
@@ -90,7 +92,9 @@ class Session:
         self.task = make_task(config, corpus, say, start)
         self.corpus, self.batches = self.task.corpus, self.task.batches
         if checkpoint is not None and checkpoint[0].get("told", "") != self.task.told_digest:
-            raise UsageError("the pictures, vectors or labels are not those that this run was trained on; give the old ones")
+            raise UsageError(
+                "the pictures, vectors or labels are not those that this run was trained on; give the old ones"
+            )
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
         self.item = resolved_item(paths, config.data)
         self.end_tokens = 0  # of the held-out part, learned from when all is measured
@@ -174,6 +178,7 @@ class Session:
         counters = self.trainer.counters
         data = to_dict(self.config.data)
         data["test"] = data["vectors"] = data["pictures"] = ""  # may be paths of this machine
+        data["validation_files"] = []
         data["item"] = self.item  # a text at hand has no suffix that tells it
         validated = counters.curve[-1][1] if counters.curve else None
         return ModelFile(
@@ -184,6 +189,7 @@ class Session:
             window=self.task.window,
             sampling=self.config.sampling,
             labels=self.corpus.label_names,
+            source_tokenizer=self.corpus.source_tokenizer,
             condition=self.task.condition,
             record={
                 "sonho": sonho.__version__,
@@ -208,9 +214,11 @@ class Session:
         yield from self.task.samples(self.snapshot(), self.trainer.counters.step)
 
     def save(self) -> None:
+        source = self.corpus.source_tokenizer
         header = {
             "config": to_dict(self.config),
             "tokenizer": self.corpus.tokenizer.to_json(),
+            "source_tokenizer": None if source is None else source.to_json(),
             "digest": self.corpus.digest,
             "told": self.task.told_digest,
             "paths": [path if path == "-" else os.path.abspath(path) for path in self.paths],
@@ -285,6 +293,8 @@ def make_task(config: Config, corpus: Corpus, say: Say, start: ModelFile | None 
     """The task of a configuration, at the weights of `start` if there is one."""
     if config.model.task == "generate":
         return LanguageTask(config, corpus, say, start)
+    if config.model.task == "translate":
+        return TranslationTask(config, corpus, say, start)
     if config.model.task == "caption":
         return CaptioningTask(config, corpus, say, start)
     return LabellingTask(config, corpus, say, start)

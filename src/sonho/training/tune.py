@@ -96,7 +96,7 @@ class Reader:
             raise UsageError(f"only models that generate are tuned; model.task is {config.model.task}")
         if config.model.condition != "none":
             raise UsageError(f"conditioned models are not tuned; model.condition is {config.model.condition}")
-        if read_shares(config.data).test_file:
+        if read_shares(config.data).test_files:
             config.data.test = ""
         set_threads(config)
         corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=folder / "data")
