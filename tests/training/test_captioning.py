@@ -118,5 +118,5 @@ def test_a_captioner_starts_from_another(scenes, tmp_path):
     del again["data"]["picture_size"]  # that of the start
     second = train([str(scenes)], tmp_path / "second", again, init=str(tmp_path / "first"))
     assert second.validation.agreement.bleu == pytest.approx(first.validation.agreement.bleu, abs=2.0)
-    with pytest.raises(UsageError, match=r"model.task=caption; a model of task generate starts from another"):
+    with pytest.raises(UsageError, match=r"model.task=caption; one of model.task=generate starts from another"):
         train([str(scenes)], tmp_path / "no", {"data": {"kind": "records"}}, init=str(tmp_path / "first"))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sonho.config import ModelConfig
 from sonho.models.attentive_decoder import AttentiveDecoder
+from sonho.nn.dropout import drop
 from sonho.nn.picture_encoder import PictureEncoder
 
 
@@ -20,7 +21,7 @@ class Captioner(nn.Module):
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
-        self.pictures = PictureEncoder(config)
+        self.config, self.pictures = config, PictureEncoder(config)
         self.decoder = AttentiveDecoder(config, vocab_size, self.pictures.width)
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -34,5 +35,6 @@ class Captioner(nn.Module):
         return self.decoder.loss(tokens, targets, values, lengths, label_smoothing=label_smoothing)
 
     def _memory(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        values = self.pictures(pixels)  # (N, S, D)
+        config = self.config
+        values = drop(self.pictures(pixels), config.dropout, config.dropout_kind, self.training)  # (N, S, D)
         return values, torch.full((len(values),), values.shape[1])
