@@ -17,7 +17,7 @@ from sonho.decoding.model import load as load_generator
 from sonho.decoding.predictor import Predictor
 from sonho.decoding.settings import Options
 from sonho.decoding.translator import Translation, Translator
-from sonho.errors import UsageError
+from sonho.errors import DataError, UsageError
 from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
 
 if TYPE_CHECKING:
@@ -187,8 +187,8 @@ def translation_evaluation(
 
     `settings` may say which columns; pairs of any length count. Raises UsageError without sacrebleu.
     """
-    from sonho.data.corpus import encode_for_evaluation
-    from sonho.data.pairs import iter_pairs
+    from sonho.data.pairs import encode_pairs, iter_pairs
+    from sonho.data.passes import Job
     from sonho.evaluation.agreement import check_sacrebleu
     from sonho.evaluation.translation import translation_report
 
@@ -196,9 +196,9 @@ def translation_evaluation(
     loaded = Translator(model_file)
     config = build_config({"data": {**stored_data_settings(model_file), "max_words": 0}}, settings).data
     pairs = list(iter_pairs(texts, config))
-    part = encode_for_evaluation(
-        list(texts), model_file.tokenizer, config, source_tokenizer=model_file.source_tokenizer
-    )
+    if not pairs:
+        raise DataError(f"{', '.join(texts)}: no pair of texts that both say something; there is nothing to score")
+    part = encode_pairs(pairs, Job([], config, 0, model_file.tokenizer, model_file.source_tokenizer))
     found = loaded.translate([source for source, _ in pairs], beam=beam, **search)
     references = [target for _, target in pairs]
     return translation_report(loaded.runner.score(part), [one.text for one in found], references, beam=beam)

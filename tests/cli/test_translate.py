@@ -91,6 +91,10 @@ def test_evaluate_counts_bleu_and_chrf_with_their_signatures(sonho, run, pairs, 
     report = json.loads(sonho("evaluate", run, pairs / "a.de", pairs / "a.en", "--json", "--beam", 1)[1])
     assert report["bleu"] > 95
     assert report["beam"] == 1
+    (tmp_path / "empty.tsv").write_text("\t\n")
+    code, _, err = sonho("evaluate", run, tmp_path / "empty.tsv")
+    assert code == 65
+    assert "no pair of texts that both say something; there is nothing to score" in err[0]
     (tmp_path / "short.en").write_text("The dog runs.\n")
     code, _, err = sonho("evaluate", run, pairs / "a.de", tmp_path / "short.en")
     assert code == 65

@@ -95,6 +95,7 @@ def test_near_duplicates_of_a_source_share_their_side(write):
     sides = [{s.rstrip(" .!") for s, _ in pairs_of(part, corpus)} for part in (corpus.train, corpus.validation)]
     assert not sides[0] & sides[1]
     assert len(sides[1]) == 9
+    assert "60 pairs have nearly the source of another and share their side of the split" in corpus.notes
 
 
 def test_long_pairs_are_left_out_and_files_validate(write):

@@ -1,8 +1,12 @@
 """Live servers on free ports, with small models of random weights."""
 
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -101,6 +105,22 @@ def wait_until(condition: Callable[[], bool], *, seconds: float) -> float:
             raise AssertionError(f"it did not come true in {seconds} s")
         time.sleep(0.002)
     return time.perf_counter() - began
+
+
+@contextmanager
+def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server and its address, once it is ready."""
+    command = [sys.executable, "-m", "sonho", "serve", *arguments, "--port", "0"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        line = server.stderr.readline()
+        found = re.search(r"http://\S+", line)
+        assert found, line
+        yield server, found[0]
+    finally:
+        server.kill()
+        server.wait()
 
 
 @pytest.fixture(scope="session")

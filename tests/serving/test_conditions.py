@@ -24,6 +24,16 @@ def test_a_label_changes_the_completion_and_weights_mix(live):
     told = [None, "Sport", "World", {"Sport": 0.7, "World": 0.3}, ["Sport", "World"]]
     assert len({text_of(live, label=label) for label in told}) == 5
     assert text_of(live, label="Sport") == text_of(live, label={"Sport": 2})
+    assert text_of(live, label="Sport", strength=3) not in {text_of(live), text_of(live, label="Sport", strength=1.0)}
+    assert text_of(live, label="Sport", strength=0) == text_of(live, label="World", strength=0)
+
+
+def test_what_may_come_next_depends_on_the_label(live):
+    def first(**told):
+        body = {"model": "topics", "prompt": "a", "limit": 1, **told}
+        return live.http.post("/v1/inspect/next", json=body).json()["symbols"][0]["before"]
+
+    assert len({first(), first(label="Sport"), first(label="Sport", strength=2.5)}) == 3
 
 
 def test_texts_of_different_labels_are_drawn_side_by_side(live):
@@ -49,6 +59,7 @@ def test_a_session_keeps_the_label_that_it_began_with(live):
     [
         ({"label": "Sprot"}, "unknown label 'Sprot'; did you mean 'Sport'?; known: Money, Sport, World"),
         ({"model": "features", "vector": [1.0]}, "the model was trained on vectors of 2 numbers, got 1"),
+        ({"label": "Sport", "strength": 11}, "strength: Input should be less than or equal to 10"),
         ({"vector": [1.0]}, "the model was trained on labels, not on vectors"),
     ],
 )

@@ -1,15 +1,12 @@
 """The server as a process: how it starts, says no, drains and ends."""
 
 import json
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -18,7 +15,7 @@ from sonho.cli.main import main
 from sonho.errors import UsageError
 from sonho.serving.served_model import named_paths
 from sonho.storage.model_file import save_model_file
-from tests.serving.conftest import FILES
+from tests.serving.conftest import FILES, process
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +24,6 @@ def models(tmp_path_factory):
     for name in ("letters", "slow"):
         save_model_file(folder / f"{name}.safetensors", FILES[name])
     return folder
-
-
-@contextmanager
-def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server and its address, once it is ready."""
-    command = [sys.executable, "-m", "sonho", "serve", *arguments, "--port", "0"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        line = server.stderr.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, line
-        yield server, found[0]
-    finally:
-        server.kill()
-        server.wait()
 
 
 class Reader(threading.Thread):

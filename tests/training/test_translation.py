@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import sonho
+from sonho.config import build_config
 from sonho.data.corpus import encode_items
+from sonho.data.prepare import prepare
 from sonho.decoding.beam import BeamSettings
 from sonho.decoding.encoder_decoder import TranslationRunner
 from sonho.errors import UsageError
@@ -112,6 +114,20 @@ def test_the_best_bleu_is_kept_and_patience_ends_the_run(tiny, tmp_path):
     assert lines[-1]["step"] < 400
     assert result.validation.agreement is not None
     assert "source as it is" in result.baselines
+
+
+def test_prepared_pairs_are_trained_on_and_the_clock_chooses_a_size(tiny, tmp_path):
+    _, path, _ = tiny
+    data = {"level": "char", "kind": "records", "pairs": True}
+    prepare([path], build_config({"data": data}).data, seed=0, folder=tmp_path / "shards")
+    said = []
+    wanted = {"model": {"task": "translate", "embedding_dim": 0}, "data": {"level": "char"}}
+    wanted["training"] = {"threads": 1, "minutes": 0.05}
+    result = train([str(tmp_path / "shards")], tmp_path / "run", wanted, say=said.append)
+    assert result.finished
+    assert any("Plan for 144 pairs: gru 1 x 128, read in both directions, multiplicative attention" in s for s in said)
+    assert any("seconds of learning here are about" in line for line in said)
+    assert not load_model_file(tmp_path / "run").model.tied
 
 
 def test_a_model_of_pairs_is_the_start_of_another(tiny, tmp_path):

@@ -8,6 +8,8 @@ import urllib.parse
 
 import pytest
 
+from tests.decoding.test_conditioning import make_file as make_conditioned
+from tests.serving.conftest import FILES, Live
 from tests.web.conftest import mock_server
 
 LINK = "#play?" + urllib.parse.urlencode({"text": "KING HENRY:\nWhat", "temperature": 0.7, "seed": 4, "max": 60})
@@ -196,3 +198,40 @@ def test_markup_in_a_models_text_stays_text(visit, server, view):
     page.wait_for_timeout(200)
     assert page.locator("main img, main script").count() == 0
     assert page.evaluate("() => window.pwned") is None
+
+
+@pytest.fixture
+def told():
+    live = Live({"topics": make_conditioned(), "letters": FILES["letters"]})
+    yield f"{live.url}/"
+    live.stop()
+
+
+def test_a_label_and_its_strength_are_part_of_what_is_asked(told, visit):
+    page = visit(told + "#play?" + urllib.parse.urlencode({"text": "a", "model": "topics", "seed": 4, "max": 40}))
+    label = page.get_by_label("Label", exact=True)
+    assert label.locator("option").all_inner_texts() == ["none", "Money", "Sport", "World"]
+    assert page.get_by_label("Strength", exact=True).count() == 0
+    go_on(page)
+    untold = text_of(page)
+    label.select_option("Sport")
+    page.get_by_label("Strength, as a number").fill("3")
+    page.get_by_role("button", name="Undo").click()
+    with page.expect_request("**/v1/completions") as asked:
+        go_on(page)
+    assert {"label": "Sport", "strength": 3}.items() <= json.loads(asked.value.post_data).items()
+    assert text_of(page) != untold
+    page.get_by_role("button", name="Link to this").click()
+    again = visit(page.url)
+    go_on(again)
+    assert text_of(again) == text_of(page)
+
+
+def test_a_model_without_labels_is_told_nothing(told, visit):
+    page = visit(
+        told + "#play?" + urllib.parse.urlencode({"text": "a", "model": "letters", "max": 5, "label": "Sport"})
+    )
+    with page.expect_request("**/v1/completions") as asked:
+        go_on(page)
+    assert "label" not in json.loads(asked.value.post_data)
+    assert page.get_by_label("Label", exact=True).count() == 0

@@ -24,15 +24,15 @@ const HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</scr
 const models = {
   shakespeare: {
     chain: new Chain(read("tinyshakespeare.txt").slice(0, 400000), 6),
-    about: { cell: "lstm", hidden_size: 256, num_layers: 2, parameters: 874563, data_kind: "stream", bits_per_char: 2.074 },
+    about: { cell: "lstm", hidden_size: 256, num_layers: 2, parameters: 874563, data_kind: "stream", bits_per_char: 2.074, labels: [] },
   },
   names: {
     chain: new Chain(read("names.txt"), 4),
-    about: { cell: "gru", hidden_size: 128, num_layers: 1, parameters: 64413, data_kind: "records", bits_per_char: 2.86 },
+    about: { cell: "gru", hidden_size: 128, num_layers: 1, parameters: 64413, data_kind: "records", bits_per_char: 2.86, labels: [] },
   },
   hostile: {
     chain: new Chain(HOSTILE.repeat(40), 8),
-    about: { cell: "rnn", hidden_size: 32, num_layers: 1, parameters: 4096, data_kind: "stream", bits_per_char: null },
+    about: { cell: "rnn", hidden_size: 32, num_layers: 1, parameters: 4096, data_kind: "stream", bits_per_char: null, labels: [] },
   },
 };
 const started = Math.floor(Date.now() / 1000);

@@ -103,7 +103,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and leaves with its exit code."""
     _open_streams()
     # Imports make a hundred thousand objects that stay; to look for garbage among them costs a fifth of a start.
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
     # Being told to end is an interrupt like Ctrl-C, also before a training listens to it.
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -147,7 +147,7 @@ def _guarded(arguments: list[str] | None) -> int:
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "subword", "pyarrow": "parquet", "tensorboardX": "train"}
         extra["optuna"] = "tune"
-        extra |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "starlette"), "serve")
+        extra |= dict.fromkeys(("starlette", "uvicorn", "prometheus_client"), "serve")
         extra |= {"mido": "music", "PIL": "music", "rdkit": "chem"}
         if error.name in extra:
             return _fail(

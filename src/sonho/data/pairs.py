@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from sonho.data.encode import PartWriter, write_records
 from sonho.data.files import display_name, expand, format_suffix
 from sonho.data.objects import read_jsonl, read_parquet
 from sonho.data.parts import Part
-from sonho.data.passes import Job
+from sonho.data.passes import MOST_HASHES, Job
 from sonho.data.splits import SPLITS, RecordSplit, Shares, split_records
 from sonho.data.tables import read_table
 from sonho.errors import DataError, UsageError
@@ -69,12 +70,16 @@ def read_pairs(job: Job, shares: Shares) -> tuple[Tokenizer, Tokenizer | None, d
     if tokenizer is None:
         tokenizer, source_tokenizer = _fit(job, steps, split)
     left_out: Counter[str] = Counter()
+    hashes = array("Q")
     with ExitStack() as stack:
         writers = {
             name: stack.enter_context(PairWriter(tokenizer, source_tokenizer, name, job.folder)) for name in SPLITS
         }
         for block in _blocks(iter_pairs(job.files, job.config, left_out), steps):
-            for name, mask in split.sides(split.hash([source for source, _ in block])).items():
+            values = split.hash([source for source, _ in block])
+            if len(hashes) < MOST_HASHES:
+                hashes.frombytes(values.tobytes())
+            for name, mask in split.sides(values).items():
                 watch = job.tokenizer is not None or name == "test"
                 writers[name].write(list(compress(block, mask.tolist())), job.config, watch=watch)
         parts = {name: writer.finish() for name, writer in writers.items()}
@@ -82,6 +87,8 @@ def read_pairs(job: Job, shares: Shares) -> tuple[Tokenizer, Tokenizer | None, d
     counts = ", ".join(f"{part.num_records:,} {name}" for name, part in parts.items())
     held_out = f"chosen by their source and seed {job.seed}" if len(parts) > 1 else "nothing is held out"
     notes = [f"{sum(part.num_records for part in parts.values()):,} pairs: {counts}; {held_out}"]
+    if repeated := len(hashes) - len(set(hashes)):
+        notes.append(f"{repeated:,} pairs have nearly the source of another and share their side of the split")
     notes += [f"{count:,} pairs {why} were left out" for why, count in left_out.items()]
     return tokenizer, source_tokenizer, parts, notes
 

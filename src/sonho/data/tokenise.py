@@ -88,7 +88,9 @@ def tokenise(job: Job) -> Corpus:
         notes.append(f"source: {vocabulary_note(source_tokenizer)}")
     notes += [] if job.pictures is None else job.pictures.notes()
     notes.append(vocabulary_note(tokenizer))
-    notes += [note for name, part in parts.items() for note in part_notes(name, part, job.config)]
+    for name, part in parts.items():
+        notes += part_notes(name, part, job.config)
+        notes += [] if part.source is None else part_notes(f"{name}, source", part.source, job.config)
     if (labels := parts["train"].labels) is None:
         labels = parts["train"].tags
     if labels is not None and job.labelled:

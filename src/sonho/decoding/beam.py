@@ -68,9 +68,8 @@ def search(
     state = take_rows(state, np.repeat(active, width))
     tokens = np.full(len(active) * width, start_id, np.int64)
     # At first all rows of an item are alike, so only one may go on.
-    totals = (
-        np.where(np.arange(width) == 0, 0.0, -np.inf)[None].repeat(len(active), axis=0).astype(np.float32)
-    )  # (N, K)
+    totals = np.full((len(active), width), -np.inf, np.float32)
+    totals[:, 0] = 0.0
     history: list[_Past] = []
     while len(active):
         logits, state, weights = step(tokens, state)
@@ -82,10 +81,8 @@ def search(
             own += [_trace(history, weights, end, settings) for end in ends[place]]
             cut = len(history) + 1 >= most_tokens[number]
             if cut:
-                missing = max(settings.n_best - len(own), 0)
-                own += [_trace(history, weights, row, settings) for row in grows[place] if np.isfinite(row.total)][
-                    :missing
-                ]
+                alive = [row for row in grows[place] if np.isfinite(row.total)][: max(settings.n_best - len(own), 0)]
+                own += [_trace(history, weights, row, settings) for row in alive]
             searched[place] = not cut and len(own) < width
         active = active[searched]
         rows = [row for place in np.flatnonzero(searched).tolist() for row in grows[place]]

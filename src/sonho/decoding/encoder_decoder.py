@@ -20,8 +20,9 @@ from sonho.decoding.state import Array
 from sonho.storage.model_file import ModelFile
 
 ROWS_AT_ONCE = 64
+TOKENS_AT_ONCE = 2**14  # of the sources
 # A translation ends at the latest after so many tokens for each of the source, and so many more.
-MOST_A_TOKEN, MOST_MORE = 3, 30
+MOST_A_TOKEN, MOST_MORE = 5, 30
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def source_batches(sources: Part) -> Iterator[tuple[Array, Array, Array]]:
     assert sources.offsets is not None
     lengths = np.diff(sources.offsets)
     order = np.argsort(lengths, kind="stable")
-    for first in range(0, len(order), ROWS_AT_ONCE):
-        rows = order[first : first + ROWS_AT_ONCE]
+    first = 0
+    while first < len(order):
+        longest = int(lengths[order[min(first + ROWS_AT_ONCE, len(order)) - 1]])
+        rows = order[first : first + max(1, min(ROWS_AT_ONCE, TOKENS_AT_ONCE // longest))]
         yield rows, *padded(sources, np.column_stack([sources.offsets[rows], sources.offsets[rows + 1]]))
+        first += len(rows)

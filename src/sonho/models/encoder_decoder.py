@@ -48,6 +48,6 @@ class EncoderDecoder(Encoder):
         if scheduled_sampling:
             with torch.no_grad():
                 written = self.decoder(tokens, values, lengths)[0].argmax(dim=-1)  # (N, T): what would follow each
-            taken = torch.rand(tokens[:, 1:].shape) < scheduled_sampling
+            taken = torch.rand(tokens[:, 1:].shape, device=tokens.device) < scheduled_sampling
             tokens = torch.cat([tokens[:, :1], torch.where(taken, written[:, :-1], tokens[:, 1:])], dim=1)
         return self.decoder.loss(tokens, targets, values, lengths, label_smoothing=label_smoothing)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import sonho
@@ -16,22 +17,25 @@ from sonho.errors import SonhoError
 from sonho.serving import completion_routes, inspect_routes, model_routes, run_routes, session_routes
 from sonho.serving.context import Context
 from sonho.serving.guard import Gate, Limits
-from sonho.serving.page import docs_page, read_page
+from sonho.serving.openapi import describe_api
+from sonho.serving.page import File, docs_page, read_page
 from sonho.serving.problems import Problem, as_problem
 from sonho.serving.replies import AsciiJSON
+from sonho.serving.routing import Operation
 from sonho.serving.streaming import ClientGone
 
 
 def build_app(context: Context) -> ASGIApp:
     """Everything that answers. Its engine has yet to be started."""
-    app = FastAPI(title="sonho", version=sonho.__version__, docs_url=None, redoc_url=None)
+    modules = (completion_routes, model_routes, session_routes, inspect_routes, run_routes)
+    operations = [operation for module in modules for operation in module.routes.operations]
+    files = read_page()
+    app = Starlette(
+        routes=[*(operation.route() for operation in operations), *_describing(operations), *_pages(files)],
+        exception_handlers=dict.fromkeys((Problem, SonhoError, HTTPException, ClientGone, Exception), _answer),
+    )
     app.state.context = context
-    for routes in (completion_routes, model_routes, session_routes, inspect_routes, run_routes):
-        app.include_router(routes.router)
-    open_paths = _add_page(app)
-    for kind in (Problem, SonhoError, RequestValidationError, HTTPException, ClientGone, Exception):
-        app.add_exception_handler(kind, _answer)
-    layers: ASGIApp = Limits(app, context.options, context.metrics, open_paths)
+    layers: ASGIApp = Limits(app, context.options, context.metrics, frozenset(files))
     if context.options.allow_origins:
         layers = CORSMiddleware(
             layers,
@@ -43,20 +47,27 @@ def build_app(context: Context) -> ASGIApp:
     return Gate(layers, context.options, context.metrics)
 
 
-def _add_page(app: FastAPI) -> frozenset[str]:
-    """Serve the page. Returns its addresses, which need no key."""
-    files = read_page()
+def _pages(files: Mapping[str, File]) -> Iterator[Route]:
+    """The page. Its addresses need no key."""
 
     async def file(request: Request) -> Response:
         return files[request.url.path].response()
 
-    async def docs() -> Response:
-        return docs_page(app.openapi())
-
     for address in files:
-        app.add_route(address, file, methods=["GET"], include_in_schema=False)
-    app.add_api_route("/docs", docs, include_in_schema=False, methods=["GET"])
-    return frozenset(files)
+        yield Route(address, file, methods=["GET"])
+
+
+def _describing(operations: Sequence[Operation]) -> Iterator[Route]:
+    """The API, told to programs and to people."""
+
+    async def openapi(request: Request) -> Response:
+        return AsciiJSON(describe_api(operations, "sonho", sonho.__version__))
+
+    async def docs(request: Request) -> Response:
+        return docs_page(operations)
+
+    yield Route("/openapi.json", openapi, methods=["GET"])
+    yield Route("/docs", docs, methods=["GET"])
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -69,8 +80,6 @@ async def _answer(request: Request, error: Exception) -> Response:
 
 
 def _problem(request: Request, error: Exception) -> Problem:
-    if isinstance(error, RequestValidationError):
-        return _invalid(error.errors())
     if not isinstance(error, HTTPException):
         return as_problem(error)
     if error.status_code == 404:
@@ -79,19 +88,3 @@ def _problem(request: Request, error: Exception) -> Problem:
         allowed = dict(error.headers or {})
         return Problem(405, f"{request.method} does not work here", code="method_not_allowed", headers=allowed)
     return Problem(error.status_code, str(error.detail))
-
-
-def _invalid(errors: Any) -> Problem:
-    """The first thing that is wrong with a request: which field, and what it should be. Never what was given."""
-    first = errors[0]
-    where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    field = where[0] if where else None
-    kind = first["type"]
-    if kind == "json_invalid":
-        return Problem(400, "the request is not JSON", code="invalid_json")
-    if kind == "extra_forbidden":
-        return Problem(400, f"Unrecognized request argument supplied: {ascii(field)[1:-1][:80]}", param=None)
-    if not where:
-        return Problem(400, "the request must be a JSON object, sent as application/json")
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return Problem(400, f"{field}: {message}", param=field)

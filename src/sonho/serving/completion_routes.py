@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from sonho.serving.completion import PromptRead
@@ -17,17 +17,18 @@ from sonho.serving.logprobs import TokenLogprob, as_openai
 from sonho.serving.plan import Plan, check_session_model, make_plan, token_ids
 from sonho.serving.problems import Problem
 from sonho.serving.replies import AsciiJSON, Reply, make_choice, make_usage
+from sonho.serving.routing import Routes
 from sonho.serving.schemas import CompletionRequest
 from sonho.serving.sessions import Session
 from sonho.serving.streaming import EventStream, unless_gone
 from sonho.serving.text_row import Growth
 
-router = APIRouter()
+routes = Routes()
 # A shorter prompt is encoded sooner than a thread is asked.
 QUICK_CHARS = 2000
 
 
-@router.post("/v1/completions", summary="Go on from a prompt")
+@routes.add("POST", "/v1/completions", "Go on from a prompt", body=CompletionRequest)
 async def completions(request: Request, body: CompletionRequest) -> Response:
     context = context_of(request)
     session = context.sessions.occupy(body.session) if body.session is not None else None
@@ -173,6 +174,6 @@ def _moved(entry: TokenLogprob, by: int) -> TokenLogprob:
     return dataclasses.replace(entry, start=entry.start + by) if by else entry
 
 
-@router.post("/v1/embeddings", summary="Not there: these models give no embeddings", status_code=404)
-async def embeddings() -> Response:
+@routes.add("POST", "/v1/embeddings", "Not there: these models give no embeddings", status=404)
+async def embeddings(request: Request) -> Response:
     raise Problem(404, "these models give no embeddings", code="unsupported_endpoint")

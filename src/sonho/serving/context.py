@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar, cast
 
-from fastapi import Request
+from starlette.requests import Request
 
 from sonho.serving.engine import Engine
 from sonho.serving.errand import Errand, Result, Work

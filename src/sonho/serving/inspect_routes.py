@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from sonho.serving.context import context_of
@@ -11,26 +11,29 @@ from sonho.serving.inspecting import next_symbols, scored_text, unit_values
 from sonho.serving.patterns import find_spans
 from sonho.serving.problems import bad_request
 from sonho.serving.replies import AsciiJSON
+from sonho.serving.routing import Routes
 from sonho.serving.schemas import NextRequest, ScoreRequest, UnitsRequest
 
-router = APIRouter()
+routes = Routes()
 
 
-@router.post("/v1/inspect/next", summary="The symbols that may come next, before and after the options")
+@routes.add(
+    "POST", "/v1/inspect/next", "The symbols that may come next, before and after the options", body=NextRequest
+)
 async def inspect_next(request: Request, body: NextRequest) -> Response:
     context = context_of(request)
     model = context.model(body.model)
     return AsciiJSON(await context.run(request, model, lambda pace: next_symbols(model, body, pace)))
 
 
-@router.post("/v1/inspect/score", summary="The surprise of every token of a text")
+@routes.add("POST", "/v1/inspect/score", "The surprise of every token of a text", body=ScoreRequest)
 async def inspect_score(request: Request, body: ScoreRequest) -> Response:
     context = context_of(request)
     model = context.model(body.model)
     return AsciiJSON(await context.run(request, model, lambda pace: scored_text(model, body, pace)))
 
 
-@router.post("/v1/inspect/units", summary="What the hidden units do on a text")
+@routes.add("POST", "/v1/inspect/units", "What the hidden units do on a text", body=UnitsRequest)
 async def inspect_units(request: Request, body: UnitsRequest) -> Response:
     context = context_of(request)
     model = context.model(body.model)

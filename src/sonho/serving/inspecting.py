@@ -18,6 +18,7 @@ from sonho.errors import UsageError
 from sonho.evaluation.score import Scorer, TokenScore
 from sonho.serving.completion import begin, feed_slowly
 from sonho.serving.pace import Pace
+from sonho.serving.replies import dumps
 from sonho.serving.sampling import make_settings
 from sonho.serving.schemas import NextRequest, ScoreRequest, UnitsRequest
 from sonho.serving.served_model import ServedModel
@@ -31,7 +32,9 @@ def next_symbols(model: ServedModel, request: NextRequest, pace: Pace) -> Slices
     """The symbols that may come next, before and after the options reshape them."""
     settings, bias = make_settings(request, model)
     ids = model.tokenizer.encode(request.prompt).astype(np.int64)
-    logits, _ = yield from feed_slowly(model, begin(model, ids), model.stepper.initial_state(1), pace)
+    logits, _ = yield from feed_slowly(
+        model, begin(model, ids), model.stepper.initial_state(1, model.told(request)), pace
+    )
     before = softmax(logits)[0]  # (V,)
     sampler = Sampler(settings, [Source(0, 0, ids.tolist())], bias=bias, forced={})
     weights = sampler.weights(logits, 0)[0]
@@ -48,24 +51,26 @@ def next_symbols(model: ServedModel, request: NextRequest, pace: Pace) -> Slices
     }
 
 
-def scored_text(model: ServedModel, request: ScoreRequest, pace: Pace) -> Slices:
-    """The surprise of every token, as `Scorer` finds it."""
+def scored_text(model: ServedModel, request: ScoreRequest, pace: Pace) -> Generator[None, None, bytes]:
+    """The surprise of every token, as `Scorer` finds it; as JSON, which may be a dozen megabytes."""
     scorer = Scorer(model.file, stepper=model.stepper)
     scores: list[TokenScore] = []
+    written: list[bytes] = []
     for score in scorer.tokens(request.text, alternatives=request.alternatives):
         scores.append(score)
+        written.append(dumps(_shown_score(model, score)))  # here, as no piece of work may hold up the event loop
         if len(scores) % TOKENS_A_SLICE == 0:
             yield
     counts = model.tokenizer.char_counts()
     predicted = [score for score in scores if score.bits is not None]
     num_chars = int(sum(counts[score.token_id] for score in predicted))
     bits = sum(score.bits or 0.0 for score in predicted)
-    return {
-        "tokens": [_shown_score(model, score) for score in scores],
+    rest = {
         "bits_per_char": _finite(bits / num_chars) if num_chars else None,
         "num_chars": num_chars,
         "unknown": model.tokenizer.unknown_in(request.text),
     }
+    return b'{"tokens":[%b],%b' % (b",".join(written), dumps(rest)[1:])
 
 
 def unit_values(

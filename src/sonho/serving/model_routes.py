@@ -4,35 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from sonho.serving.context import Context, context_of, in_thread
 from sonho.serving.problems import Problem, bad_request, loading, shutting_down
 from sonho.serving.replies import AsciiJSON
-from sonho.serving.schemas import DetokenizeRequest, TokenizeRequest
+from sonho.serving.routing import Routes
+from sonho.serving.schemas import DetokenizeRequest, ModelQuery, TokenizeRequest
 
-router = APIRouter()
+routes = Routes()
 
 
-@router.get("/v1/models", summary="The models")
+@routes.add("GET", "/v1/models", "The models")
 async def models(request: Request) -> Response:
     context = context_of(request)
     return AsciiJSON({"object": "list", "data": [model.card() for model in context.engine.models.values()]})
 
 
-@router.get("/v1/models/{name}", summary="One model")
-async def model(request: Request, name: str) -> Response:
-    return AsciiJSON(context_of(request).model(name).card())
+@routes.add("GET", "/v1/models/{name}", "One model")
+async def model(request: Request) -> Response:
+    return AsciiJSON(context_of(request).model(request.path_params["name"]).card())
 
 
-@router.get("/health", summary="Whether the server can work")
+@routes.add("GET", "/health", "Whether the server can work")
 async def health(request: Request) -> Response:
     _check_engine(context_of(request))
     return AsciiJSON({"status": "ok"})
 
 
-@router.get("/ready", summary="Whether the server takes on requests")
+@routes.add("GET", "/ready", "Whether the server takes on requests")
 async def ready(request: Request) -> Response:
     context = context_of(request)
     _check_engine(context)
@@ -41,13 +42,13 @@ async def ready(request: Request) -> Response:
     return AsciiJSON({"status": "ready"})
 
 
-@router.get("/metrics", summary="Counters and times for Prometheus")
+@routes.add("GET", "/metrics", "Counters and times for Prometheus")
 async def metrics(request: Request) -> Response:
     context = context_of(request)
     return Response(context.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@router.post("/tokenize", summary="A string to ids")
+@routes.add("POST", "/tokenize", "A string to ids", body=TokenizeRequest)
 async def tokenize(request: Request, body: TokenizeRequest) -> Response:
     model = context_of(request).model(body.model)
 
@@ -59,7 +60,7 @@ async def tokenize(request: Request, body: TokenizeRequest) -> Response:
     return AsciiJSON(await in_thread(encode))
 
 
-@router.post("/detokenize", summary="Ids to a string")
+@routes.add("POST", "/detokenize", "Ids to a string", body=DetokenizeRequest)
 async def detokenize(request: Request, body: DetokenizeRequest) -> Response:
     model = context_of(request).model(body.model)
     size = model.tokenizer.vocab_size
@@ -68,9 +69,9 @@ async def detokenize(request: Request, body: DetokenizeRequest) -> Response:
     return AsciiJSON({"prompt": await in_thread(lambda: model.tokenizer.decode(body.tokens))})
 
 
-@router.get("/tokenizer_info", summary="How the model cuts text into tokens")
-async def tokenizer_info(request: Request, model: str | None = None) -> Response:
-    chosen = context_of(request).model(model)
+@routes.add("GET", "/tokenizer_info", "How the model cuts text into tokens", query=ModelQuery)
+async def tokenizer_info(request: Request, query: ModelQuery) -> Response:
+    chosen = context_of(request).model(query.model)
     tokenizer = chosen.tokenizer
     return AsciiJSON(
         {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from starlette.responses import Response
+
+from sonho.serving.routing import Operation
 
 FOLDER = Path(__file__).parent / "static"
 MOST_FILE_BYTES = 8 * 2**20
@@ -46,12 +48,11 @@ def read_page(folder: Path = FOLDER) -> dict[str, File]:
     return files
 
 
-def docs_page(openapi: dict[str, Any]) -> Response:
+def docs_page(operations: Sequence[Operation]) -> Response:
     """The addresses of the API as plain HTML."""
     rows = [
-        f"<tr><td>{method.upper()}</td><td>{escape(path)}</td><td>{escape(entry.get('summary', ''))}</td></tr>"
-        for path, methods in openapi["paths"].items()
-        for method, entry in methods.items()
+        f"<tr><td>{operation.method}</td><td>{escape(operation.path)}</td><td>{escape(operation.summary)}</td></tr>"
+        for operation in operations
     ]
     return Response(
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>sonho: API</title></head><body>"

@@ -14,12 +14,15 @@ import sonho
 
 
 class AsciiJSON(Response):
-    """Every other character escaped: some line splitters take U+2028, U+2029 and U+0085 for line ends."""
+    """Every other character escaped: some line splitters take U+2028, U+2029 and U+0085 for line ends.
+
+    Bytes are taken as JSON that `dumps` has made.
+    """
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return dumps(content)
+        return content if isinstance(content, bytes) else dumps(content)
 
 
 def dumps(content: Any) -> bytes:

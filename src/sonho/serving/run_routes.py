@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from sonho.serving.context import context_of, in_thread
 from sonho.serving.problems import Problem
 from sonho.serving.replies import AsciiJSON
+from sonho.serving.routing import Routes
+from sonho.serving.schemas import LinesQuery
 from sonho.storage.run_folders import METRICS, SAMPLES, describe, facts, find_runs, read_lines
 
-router = APIRouter()
-Line = Annotated[int, Query(ge=0, le=10**9)]
+routes = Routes()
 
 
-@router.get("/v1/runs", summary="The trainings")
+@routes.add("GET", "/v1/runs", "The trainings")
 async def runs(request: Request) -> Response:
     def collect() -> list[dict[str, Any]]:
         return [describe(id, folder) for id, folder in find_runs(context_of(request).options.runs).items()]
@@ -25,27 +26,32 @@ async def runs(request: Request) -> Response:
     return AsciiJSON({"runs": await in_thread(collect)})
 
 
-@router.get("/v1/runs/{id}/metrics", summary="Lines of a training's metrics, and what it is compared with")
-async def metrics(request: Request, id: str, after: Line = 0) -> Response:
+@routes.add(
+    "GET",
+    "/v1/runs/{id}/metrics",
+    summary="Lines of a training's metrics, and what it is compared with",
+    query=LinesQuery,
+)
+async def metrics(request: Request, query: LinesQuery) -> Response:
     def collect() -> dict[str, Any]:
-        folder = _find(request, id)
-        lines, following = read_lines(folder / METRICS, after)
+        folder = _find(request)
+        lines, following = read_lines(folder / METRICS, query.after)
         return {"lines": lines, "next": following, **facts(folder)}
 
     return AsciiJSON(await in_thread(collect))
 
 
-@router.get("/v1/runs/{id}/samples", summary="Texts that a training drew")
-async def samples(request: Request, id: str, after: Line = 0) -> Response:
+@routes.add("GET", "/v1/runs/{id}/samples", "Texts that a training drew", query=LinesQuery)
+async def samples(request: Request, query: LinesQuery) -> Response:
     def collect() -> dict[str, Any]:
-        lines, following = read_lines(_find(request, id) / SAMPLES, after)
+        lines, following = read_lines(_find(request) / SAMPLES, query.after)
         return {"lines": lines, "next": following}
 
     return AsciiJSON(await in_thread(collect))
 
 
-def _find(request: Request, id: str) -> Path:
-    folder = find_runs(context_of(request).options.runs).get(id)
+def _find(request: Request) -> Path:
+    folder = find_runs(context_of(request).options.runs).get(request.path_params["id"])
     if folder is None:
         raise Problem(404, "no such run", code="run_not_found")
     return folder

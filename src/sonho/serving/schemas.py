@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
 
 from sonho.serving import options as limits
+from sonho.storage.condition import MOST_STRENGTH
 
 Int = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -67,6 +68,7 @@ class ConditionRequest(Request):
         | None
     ) = None
     vector: Annotated[list[Number], Field(min_length=1, max_length=limits.MOST_VECTOR)] | None = None
+    strength: Annotated[Number, Field(ge=0, le=MOST_STRENGTH)] | None = None
 
 
 class CompletionRequest(SamplingRequest, ConditionRequest):
@@ -145,7 +147,7 @@ class SessionRequest(ConditionRequest):
     text: Text | None = None
 
 
-class NextRequest(SamplingRequest):
+class NextRequest(SamplingRequest, ConditionRequest):
     model: ModelName | None = None
     prompt: Text = ""
     limit: Annotated[Int, Field(ge=1, le=1000)] = 40
@@ -164,3 +166,13 @@ class UnitsRequest(Request):
     pattern: Annotated[str, Field(max_length=200)] | None = None
     sort: Literal["variance", "correlation", "index"] = "variance"
     limit: Annotated[Int, Field(ge=1, le=1024)] = 64
+
+
+class ModelQuery(BaseModel):
+    model: ModelName | None = None
+
+
+class LinesQuery(BaseModel):
+    """Which lines of a run's log: those after the first `after`."""
+
+    after: Annotated[int, Field(ge=0, le=10**9)] = 0

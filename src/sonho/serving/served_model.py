@@ -69,7 +69,8 @@ class ServedModel:
     def told(self, request: ConditionRequest) -> Rows | None:
         """The row (1, F) of the label or vector of a request, None where there is none. Raises Problem."""
         try:
-            return told_row(self.file.condition, request.label, request.vector)
+            strength = 1.0 if request.strength is None else request.strength
+            return told_row(self.file.condition, request.label, request.vector, strength)
         except UsageError as error:
             raise bad_request(str(error), "label" if request.label is not None else "vector") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from sonho.decoding.state import State
@@ -14,13 +14,14 @@ from sonho.serving.completion import begin, feed_slowly
 from sonho.serving.context import context_of
 from sonho.serving.pace import Pace
 from sonho.serving.replies import AsciiJSON
+from sonho.serving.routing import Routes
 from sonho.serving.schemas import SessionRequest
 from sonho.serving.served_model import ServedModel
 
-router = APIRouter()
+routes = Routes()
 
 
-@router.post("/v1/sessions", summary="Read a text and keep where the model stands after it")
+@routes.add("POST", "/v1/sessions", "Read a text and keep where the model stands after it", body=SessionRequest)
 async def create(request: Request, body: SessionRequest) -> Response:
     context = context_of(request)
     model = context.model(body.model)
@@ -30,24 +31,25 @@ async def create(request: Request, body: SessionRequest) -> Response:
     return AsciiJSON(context.sessions.add(model, stand, ids).shown())
 
 
-@router.get("/v1/sessions", summary="All sessions")
+@routes.add("GET", "/v1/sessions", "All sessions")
 async def sessions(request: Request) -> Response:
     kept = context_of(request).sessions.list()
     return AsciiJSON({"object": "list", "data": [session.shown() for session in kept]})
 
 
-@router.get("/v1/sessions/{id}", summary="One session")
-async def session(request: Request, id: str) -> Response:
-    return AsciiJSON(context_of(request).sessions.get(id).shown())
+@routes.add("GET", "/v1/sessions/{id}", "One session")
+async def session(request: Request) -> Response:
+    return AsciiJSON(context_of(request).sessions.get(request.path_params["id"]).shown())
 
 
-@router.post("/v1/sessions/{id}/fork", summary="Another session that stands where this one does")
-async def fork(request: Request, id: str) -> Response:
-    return AsciiJSON(context_of(request).sessions.fork(id).shown())
+@routes.add("POST", "/v1/sessions/{id}/fork", "Another session that stands where this one does")
+async def fork(request: Request) -> Response:
+    return AsciiJSON(context_of(request).sessions.fork(request.path_params["id"]).shown())
 
 
-@router.delete("/v1/sessions/{id}", summary="Forget a session")
-async def delete(request: Request, id: str) -> Response:
+@routes.add("DELETE", "/v1/sessions/{id}", "Forget a session")
+async def delete(request: Request) -> Response:
+    id = request.path_params["id"]
     context_of(request).sessions.delete(id)
     return AsciiJSON({"id": id, "object": "session", "deleted": True})
 

@@ -33,7 +33,7 @@ CHOSEN = {
     "model.dropout": 0.3,
     "model.dropout_input": 0.3,
     "data.batch_size": 64,
-    "training.learning_rate": 0.01,
+    "training.learning_rate": 0.006,
     "training.label_smoothing": 0.1,
 }
 
@@ -89,6 +89,8 @@ def plan_pairs(
         units = config.model.hidden_size if "model.hidden_size" in given else size
         sizes = {"model.hidden_size": size, "model.embedding_dim": min(units, MOST_EMBEDDING)}
         made = fill(config, given, {**CHOSEN, **sizes})
+        if not made.model.embedding_dim:  # letters as they are: there is no table to share
+            made = fill(made, given, {"model.tied": False})
         if not seconds:
             break
         learn = start(made)

@@ -10,17 +10,18 @@ Shapes: M predictions, V vocabulary, F features.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from sonho.config import Config
 from sonho.data.corpus import Part
 from sonho.decoding.prior import LEAST_NETWORK, MOST_WEIGHT, Prior
+from sonho.decoding.processors import softmax
 from sonho.decoding.state import Array
 from sonho.decoding.stepper import build_stepper
 from sonho.errors import UsageError
+from sonho.evaluation.evaluate import log_softmax
 from sonho.evaluation.kneser_ney import read_end
 from sonho.evaluation.prior_counts import MOST_BYTES_A_BYTE, MOST_TOKENS, count_prior, num_bytes
 from sonho.evaluation.protocol import scoring_blocks
@@ -31,7 +32,8 @@ from sonho.text import Tokenizer, masked_ids
 
 # Held-out tokens that the gate is learned on, and how many numbers they may become.
 GATE_TOKENS, GATE_NUMBERS = 16_384, 2**24
-GATE_STEPS = 25
+# Steps of Newton's method, the shortest that is tried, and how many nats it must bring to go on.
+GATE_STEPS, SMALLEST_SHARE, ENOUGH = 20, 1e-3, 1e-6
 # What a gate is before it is learned, and what keeps it there where there is little to learn from.
 HALF, PULL = 0.5, 1e-4
 
@@ -59,8 +61,6 @@ def check_prior(config: Config) -> None:
         raise UsageError(f"model.prior=ngram is for language models; leave it out of model.task={config.model.task}")
     if config.model.cell == "ngram":
         raise UsageError("model.cell=ngram is all counts; leave out model.prior")
-    if config.model.task != "generate":
-        raise UsageError(f"model.prior=ngram is for generated text; leave it out of --task {config.model.task}")
     if config.model.condition != "none":
         raise UsageError("model.prior=ngram counts text whatever its labels; leave it out, or model.condition")
     if config.data.objective == "last":
@@ -82,36 +82,66 @@ def num_text_bytes(tokens: Array, tokenizer: Tokenizer) -> int:
 
 
 def learn_gate(model_file: ModelFile, held_out: Part) -> Array:
-    """The gate (2, F) float32 for the network and the counts of `model_file`, learned on tokens in neither."""
-    network, features, ngram, targets = _examples(model_file, held_out)
-    start = torch.zeros(2, features.shape[1])
+    """The gate (2, F) float32 for the network and the counts of `model_file`, learned on tokens in neither.
+
+    Newton's method: the loss is that of a log-linear model, convex between the bounds of the two weights.
+    """
+    examples = _examples(model_file, held_out)
+    start = np.zeros((2, examples.features.shape[1]))
     start[:, :-GATE_EXTRAS] = HALF
-    gate = start.clone().requires_grad_()
-
-    def loss() -> torch.Tensor:
-        weights = features @ gate.T  # (M, 2)
-        a, b = weights[:, :1].clamp(LEAST_NETWORK, MOST_WEIGHT), weights[:, 1:].clamp(0.0, MOST_WEIGHT)
-        return F.cross_entropy(a * network + b * ngram, targets) + PULL * (gate - start).square().sum()
-
-    optimizer = torch.optim.LBFGS([gate], max_iter=GATE_STEPS, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the products are so small that threads would wait for each other more than work
-    try:
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
-    finally:
-        torch.set_num_threads(threads)
-    return gate.detach().numpy().astype(np.float32)
+    gate, loss = start, examples.loss(start, start)
+    for _ in range(GATE_STEPS):
+        gradient, curvature = examples.slope(gate, start)
+        direction = np.linalg.solve(curvature, gradient.ravel()).reshape(gate.shape)
+        gain, share = 0.0, 1.0
+        while gain <= 0 and share > SMALLEST_SHARE:
+            following = gate - share * direction
+            gain = loss - examples.loss(following, start)
+            share /= 4
+        if gain < ENOUGH:
+            break
+        gate, loss = following, loss - gain
+    return gate.astype(np.float32)
 
 
-def _examples(model_file: ModelFile, held_out: Part) -> tuple[torch.Tensor, ...]:
-    """Of each held-out position: log-probabilities of the network and of the counts (M, V), features (M, F), target."""
+@dataclass(frozen=True)
+class _Examples:
+    """Of each held-out position: what both say, log-probabilities (M, 2, V), features (M, F) and the target (M,)."""
+
+    voices: Array
+    features: Array
+    targets: Array
+
+    def loss(self, gate: Array, start: Array) -> float:
+        """Mean nats of the target, and what it costs to be away from `start`."""
+        weights, _ = self._weights(gate)
+        logits = (weights[:, None] @ self.voices)[:, 0]  # (M, V)
+        top = logits.max(1)
+        partition = np.log(np.exp(logits - top[:, None]).sum(1)) + top
+        nats = (partition - logits[np.arange(len(logits)), self.targets]).mean(dtype=np.float64)
+        return float(nats + PULL * np.square(gate - start).sum())
+
+    def slope(self, gate: Array, start: Array) -> tuple[Array, Array]:
+        """Gradient (2, F) and Hessian (2F, 2F) of the loss: mean and covariance of the voices under the mixture."""
+        weights, inside = self._weights(gate)
+        count, size = self.features.shape
+        expected = softmax(weights[:, None] @ self.voices) * self.voices  # (M, 2, V)
+        means = expected.sum(2)
+        covariance = expected @ self.voices.transpose(0, 2, 1) - means[:, :, None] * means[:, None, :]
+        errors = (means - self.voices[np.arange(count), :, self.targets]) * inside  # (M, 2)
+        covariance *= inside[:, :, None] * inside[:, None, :]
+        gradient = errors.T @ self.features / count + 2 * PULL * (gate - start)
+        blocks = np.einsum("mkl,mf,mg->kflg", covariance, self.features, self.features, optimize=True) / count
+        return gradient, blocks.reshape(2 * size, 2 * size) + 2 * PULL * np.eye(2 * size)
+
+    def _weights(self, gate: Array) -> tuple[Array, Array]:
+        """Weights of the voices (M, 2) float32, and which of them are between their bounds."""
+        free = (self.features @ gate.T).astype(np.float32)
+        weights = np.clip(free, np.array([LEAST_NETWORK, 0.0], np.float32), np.float32(MOST_WEIGHT))
+        return weights, free == weights
+
+
+def _examples(model_file: ModelFile, held_out: Part) -> _Examples:
     tokenizer, kind = model_file.tokenizer, model_file.data_kind
     trie = unpack_prior(model_file.prior, tokenizer.vocab_size)
     masked = masked_ids(tokenizer, kind)
@@ -132,8 +162,9 @@ def _examples(model_file: ModelFile, held_out: Part) -> tuple[torch.Tensor, ...]
             depth, top, log_gamma, log_probs = prior.features(node)
             features.append([*(float(depth == d) for d in range(trie.order)), top, log_gamma])
             ngram.append(log_probs[open_ids])
-    network = torch.from_numpy(np.concatenate(logits)).log_softmax(-1)
-    return network, torch.tensor(features), torch.from_numpy(np.stack(ngram)), torch.from_numpy(np.concatenate(targets))
+    network = log_softmax(np.concatenate(logits))
+    voices = np.stack([network, np.stack(ngram)], axis=1).astype(np.float32)
+    return _Examples(voices, np.array(features, np.float32), np.concatenate(targets))
 
 
 def _read_ends(parts: Sequence[Part]) -> tuple[Array, Array | None]:

@@ -30,6 +30,8 @@ SAMPLES = 3  # held-out texts that are shown with their translations
 # While it learns, so many held-out pairs are translated greedily; at the end, all of them with a beam.
 VALIDATION_PAIRS, MOST_PAIRS = 400, 5000
 BEAM = 5
+# Tokens that a translation may have more than the longest reference.
+BEHIND_THE_LONGEST = 10
 # How long measuring takes is found out with so many pairs; a beam takes so many times as long as scoring.
 TRIAL_PAIRS, BEAM_A_SCORE = 32, 8.0
 # Of two models with the same BLEU, as beginnings have it, the one with the lower loss is the better.
@@ -134,9 +136,11 @@ class TranslationTask:
         return translation_report(score, texts, references, beam=beam)
 
     def _translated(self, made: ModelFile, part: Part, *, beam: int) -> list[str]:
-        """What the decoder that users get makes of the sources."""
+        """What the decoder that users get makes of the sources; at first it would not find an end by itself."""
         assert part.source is not None
-        found = TranslationRunner(made).translate(part.source, BeamSettings(beam))
+        assert part.offsets is not None
+        most = int(np.diff(part.offsets).max()) + BEHIND_THE_LONGEST
+        found = TranslationRunner(made).translate(part.source, BeamSettings(beam), max_tokens=most)
         return [self.corpus.tokenizer.decode(hypotheses[0].ids).strip() for hypotheses in found]
 
     def _texts(self, part: Part, tokenizer: Tokenizer) -> list[str]:

@@ -13,6 +13,8 @@ export interface ModelInfo {
     data_kind: string;
     tokenizer: "char" | "byte" | "word" | "subword";
     bits_per_char: number | null;
+    /** What the model may be told; empty where it was not trained on labels. */
+    labels: string[];
   };
 }
 

@@ -1,6 +1,7 @@
 // The sampler's settings: what each means, and how they travel in a link.
 
 import type { Sampling } from "./api";
+import { session } from "./session.svelte";
 
 export interface Dial {
   name: keyof Sampling;
@@ -25,6 +26,8 @@ export const DIALS: Dial[] = [
   { name: "presence_penalty", label: "Presence", why: "Subtracts this once from all that was used. 0 leaves it.", min: 0, max: 2, step: 0.05, off: 0, more: true },
 ];
 
+export const MOST_STRENGTH = 5;
+
 export const drawSeed = () => Math.floor(Math.random() * 1e6);
 
 class Settings {
@@ -33,6 +36,9 @@ class Settings {
   stop = $state("");
   seed = $state(drawSeed());
   keepSeed = $state(false);
+  /** What the model is told, where it knows labels; "" is nothing. */
+  label = $state("");
+  strength = $state(1);
 
   /** The sampler's part of a request: only what does something. */
   get sampling(): Sampling {
@@ -49,6 +55,12 @@ class Settings {
     return this.stop.split("|").filter(Boolean).map((part) => part.replaceAll("\\n", "\n").replaceAll("\\t", "\t"));
   }
 
+  /** The label's part of a request: nothing, where the chosen model does not know it. */
+  get told(): object {
+    if (!session.info?.sonho?.labels.includes(this.label)) return {};
+    return { label: this.label, ...(this.strength === 1 ? {} : { strength: this.strength }) };
+  }
+
   request(model: string, prompt: string, seed: number): object {
     return {
       model,
@@ -56,13 +68,14 @@ class Settings {
       max_tokens: this.maxTokens,
       ...this.sampling,
       ...(this.stops.length ? { stop: this.stops } : {}),
+      ...this.told,
       seed,
     };
   }
 
   toLink(model: string, prompt: string, seed: number): string {
     const values = new URLSearchParams({ model, seed: String(seed), max: String(this.maxTokens) });
-    for (const [name, value] of Object.entries(this.sampling)) values.set(name, String(value));
+    for (const [name, value] of Object.entries({ ...this.sampling, ...this.told })) values.set(name, String(value));
     if (this.stop) values.set("stop", this.stop);
     values.set("text", prompt);
     return `#play?${values.toString()}`;
@@ -76,6 +89,9 @@ class Settings {
     const tokens = Number(values.get("max"));
     if (tokens > 0) this.maxTokens = Math.min(5000, Math.round(tokens));
     this.stop = values.get("stop") ?? "";
+    this.label = values.get("label") ?? "";
+    const strength = Number(values.get("strength") ?? 1);
+    if (Number.isFinite(strength)) this.strength = Math.min(MOST_STRENGTH, Math.max(0, strength));
     const seed = Number(values.get("seed"));
     if (values.has("seed") && Number.isSafeInteger(seed) && seed >= 0) {
       this.seed = seed;

@@ -30,6 +30,12 @@ export function visible(text: string): string {
   return text.replace(/[\s\u0000-\u001f\u00ad\u200b-\u200d\ufeff]/gu, (c) => SIGNS[c] ?? (c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "␣"));
 }
 
+/** Room for the longest of some symbols: letters take little, words more, up to what leaves space for the bars. */
+export function symbolRoom(texts: string[]): string {
+  const longest = Math.max(1, ...texts.map((text) => visible(text).length));
+  return `${Math.min(9, Math.max(2.5, 0.65 * longest + 1))}rem`;
+}
+
 /** Signs beside the line breaks that they stand for, so that the shape of the text stays. */
 export function annotated(text: string): string {
   return visible(text).replaceAll("⏎", "⏎\n");
