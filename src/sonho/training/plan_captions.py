@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Set
 from typing import Any
 
-from sonho.config import Config
+from sonho.config import Config, ModelConfig
 from sonho.data.corpus import Corpus
 from sonho.data.pictures import folder_beside, picture_size
 from sonho.data.prepare import is_prepared
@@ -22,6 +23,9 @@ CHOSEN: dict[str, Any] = {
     "data.batch_size": 32,
     "training.learning_rate": 0.005,
 }
+# A grid of about so many places, at most, and vectors of so many numbers.
+MOST_PLACES, WIDTH = 128, 128
+LEAST_BLOCKS, MOST_BLOCKS, LEAST_CHANNELS = 2, 5, 8
 LONGEST = 2.0  # a caption may have so many times the tokens of the longest that was learned from
 MOST_TOKENS = 200
 
@@ -38,13 +42,30 @@ def prepare_captions(config: Config, given: Set[str], paths: Sequence[str]) -> C
     return fill(config, given, implied)
 
 
+def blocks_for(size: tuple[int, int]) -> int:
+    """How many blocks make a grid of few enough places of pictures of `size` (W, H).
+
+    >>> [blocks_for(size) for size in ((100, 25), (64, 64), (224, 224))]
+    [2, 2, 4]
+    """
+    for blocks in range(LEAST_BLOCKS, MOST_BLOCKS):
+        if math.prod(grid_shape(ModelConfig(picture_blocks=blocks), size)) <= MOST_PLACES:
+            return blocks
+    return MOST_BLOCKS
+
+
 def plan_captions(config: Config, given: Set[str], corpus: Corpus) -> Plan:
     """Fill in what is not among `given` ("section.key")."""
     assert corpus.train.offsets is not None
     longest = int((corpus.train.offsets[1:] - corpus.train.offsets[:-1]).max())
-    made = fill(config, given, {**CHOSEN, "sampling.max_tokens": min(int(LONGEST * longest), MOST_TOKENS)})
+    size = picture_size(config.data.picture_size)
+    chosen = {**CHOSEN, "model.picture_blocks": blocks_for(size)}
+    chosen["sampling.max_tokens"] = min(int(LONGEST * longest), MOST_TOKENS)
+    made = fill(config, given, chosen)
+    channels = max(WIDTH >> made.model.picture_blocks, LEAST_CHANNELS)
+    made = fill(made, given, {"model.picture_channels": channels})
     model, data = made.model, made.data
-    height, width = grid_shape(model, picture_size(data.picture_size))
+    height, width = grid_shape(model, size)
     look = "" if model.attention == "none" else f", {model.attention} attention"
     line = (
         f"Plan for {corpus.train.num_records:,} captions: {model.cell} {model.num_layers} x {model.hidden_size}{look} "
