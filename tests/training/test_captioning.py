@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sonho.cli.main import main
 from sonho.errors import UsageError
 from sonho.storage.container import read_container
 from sonho.storage.model_file import load_model_file
@@ -120,3 +121,18 @@ def test_a_captioner_starts_from_another(scenes, tmp_path):
     assert second.validation.agreement.bleu == pytest.approx(first.validation.agreement.bleu, abs=2.0)
     with pytest.raises(UsageError, match=r"model.task=caption; one of model.task=generate starts from another"):
         train([str(scenes)], tmp_path / "no", {"data": {"kind": "records"}}, init=str(tmp_path / "first"))
+
+
+def test_prepared_pictures_can_be_learned_from_by_themselves(tmp_path, capsys):
+    table = draw_scenes(tmp_path / "scenes", 60)
+    folder = tmp_path / "prepared"
+    pictures = [f"data.pictures={table.parent}", "data.picture_size=24x12", "--kind", "records", "--level", "word"]
+    assert main(["prepare", str(table), "-o", str(folder), *pictures]) == 0
+    assert "60 pictures, resized to 24 x 12 pixels" in capsys.readouterr().out
+    assert main(["prepare", "-o", str(folder), "--verify"]) == 0
+    result = train([str(folder)], tmp_path / "run", settings(training={"steps": 20}))
+    assert len(result.validation.captions) == 6
+    texts = draw_scenes(tmp_path / "more", 30)
+    assert main(["prepare", str(texts), "-o", str(tmp_path / "texts"), "--kind", "records"]) == 0
+    with pytest.raises(UsageError, match="--task caption needs a picture beside each text"):
+        train([str(tmp_path / "texts")], tmp_path / "no", settings())

@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 from sonho.errors import UsageError
 
@@ -36,15 +37,27 @@ def check_sacrebleu() -> None:
 def agreement(texts: Sequence[str], references: Sequence[Sequence[str]]) -> Agreement:
     """Of each text with its references, at least one, by sacrebleu's defaults. Raises UsageError without sacrebleu."""
     check_sacrebleu()
-    from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
-    # sacrebleu wants streams: the first reference of every text, then the second, ...; None where there is none.
-    streams = list(zip_longest(*references))
-    bleu, chrf = BLEU(), CHRF()
+    score, signature = bleu(texts, references)
+    chrf = CHRF()
     return Agreement(
-        bleu=bleu.corpus_score(texts, streams).score,
-        chrf=chrf.corpus_score(texts, streams).score,
-        bleu_signature=str(bleu.get_signature()),
+        bleu=score,
+        chrf=chrf.corpus_score(texts, _streams(references)).score,
+        bleu_signature=signature,
         chrf_signature=str(chrf.get_signature()),
     )
+
+
+def bleu(texts: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, str]:
+    """BLEU-4 alone, which is quick, and its signature."""
+    check_sacrebleu()
+    from sacrebleu.metrics.bleu import BLEU
+
+    metric = BLEU()
+    return metric.corpus_score(texts, _streams(references)).score, str(metric.get_signature())
+
+
+def _streams(references: Sequence[Sequence[str]]) -> list[Any]:
+    """As sacrebleu wants them: the first reference of every text, then the second, ...; None where there is none."""
+    return list(zip_longest(*references))

@@ -18,7 +18,7 @@ from sonho.data.pictures import Pictures
 from sonho.decoding.attentive import Attended, AttentiveDecoder
 from sonho.decoding.beam import log_softmax
 from sonho.decoding.captioner import Captioner
-from sonho.evaluation.agreement import Agreement, agreement
+from sonho.evaluation.agreement import Agreement, agreement, bleu
 from sonho.storage.model_file import ModelFile
 from sonho.text import Tokenizer, masked_ids
 
@@ -123,6 +123,6 @@ def caption_baselines(train: Part, held_out: Part, tokenizer: Tokenizer, seed: i
     common = [text for text, _ in Counter(known).most_common(CONSTANTS)]
     drawn = np.random.default_rng(seed).integers(len(known), size=len(references))
     return {
-        "best constant caption": max(agreement([text] * len(references), references).bleu for text in common),
-        "random training caption": agreement([known[i] for i in drawn.tolist()], references).bleu,
+        "best constant caption": max(bleu([text] * len(references), references)[0] for text in common),
+        "random training caption": bleu([known[i] for i in drawn.tolist()], references)[0],
     }
