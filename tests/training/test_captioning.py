@@ -56,14 +56,16 @@ def test_the_best_bleu_is_kept_and_patience_ends_a_run(scenes, tmp_path):
     assert max(seen[-2:]) <= max(seen[:-2])
 
 
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(scenes, tmp_path):
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(scenes, tmp_path, monkeypatch):
     wanted = settings(
         model={"dropout": 0.2},
         data={"picture_shift": 0.1},
         training={"steps": 24, "checkpoint_every": 7, "validate_every": 8},
     )
     train([str(scenes)], tmp_path / "whole", wanted)
-    train([str(scenes)], tmp_path / "broken", wanted, callbacks=[StopAt(10)])
+    monkeypatch.chdir(scenes.parent)
+    train([scenes.name], tmp_path / "broken", wanted, callbacks=[StopAt(10)])
+    monkeypatch.chdir(tmp_path)
     train([], tmp_path / "broken", resume=True)
     for name, kind in (("model", "model"), ("checkpoint", "checkpoint")):
         whole, broken = (read_container(tmp_path / run / f"{name}.safetensors", kind)[1] for run in ("whole", "broken"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence, Set
 from typing import Any
 
@@ -39,7 +40,10 @@ def prepare_captions(config: Config, given: Set[str], paths: Sequence[str]) -> C
     if not (len(paths) == 1 and is_prepared(paths[0])):
         implied["data.pictures"] = folder_beside(paths)
     picture_size(data.picture_size)
-    return fill(config, given, implied)
+    made = fill(config, given, implied)
+    # A run may be gone on with from another folder.
+    made.data.pictures = made.data.pictures and os.path.abspath(made.data.pictures)
+    return made
 
 
 def blocks_for(size: tuple[int, int]) -> int:
