@@ -7,8 +7,8 @@ attention, and with the picture as the first state alone (model.attention=none).
 scenes were never read while learning; nlvr_truth.py judges the sentences whose form it knows, of people, of the model,
 and of both with the scenes mixed up. The constant caption is the one of the 300 commonest of the training part that is
 best for the test part, which no model could know. The weights that did best by BLEU while learning are kept; BLEU likes
-what is said often, so those of the last step stand beside them. --keep leaves the run folders there, and finds those of an earlier
-call.
+what is said often, so those of the last step stand beside them. --keep leaves the run folders there, and finds those
+of an earlier call.
 """
 
 from __future__ import annotations
