@@ -83,7 +83,7 @@ def measure(name: str, corpora: Path, settings: list[str], output: Path) -> Row:
         found = json.loads(evaluated)
         row |= {f"BLEU, beam {beam}": round(found["bleu"], 2), f"chrF, beam {beam}": round(found["chrf"], 2)}
         row[f"seconds, beam {beam}"] = round(time.perf_counter() - began, 1)
-        row |= {"pairs judged": found["count"], "signature": found["bleu_signature"]}
+        row |= {"pairs judged": found["count"], "signature": found["bleu_signature"].replace("|", " ")}
     return {**row, "judged on": "a part of its own"}
 
 

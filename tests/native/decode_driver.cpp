@@ -6,6 +6,7 @@
 #include <limits>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checks.h"
@@ -42,7 +43,7 @@ struct Case {
     int64_t H, num_layers, N, T;
     int32_t bits;
     bool dense, norm;  // whether the first layer is fed vectors; layer norm
-    bool prior;
+    bool prior, condition;  // a condition adds to the gates of the first layer
 };
 
 // Order 2: the grams 1, 2, 5, 12, 21 and 25.
@@ -83,6 +84,7 @@ struct Model {
             SonhoLayer layer{};
             layer.cell = c.cell, layer.H = c.H, layer.K = K, layer.dilation = l + 1;
             layer.takes_ids = l == 0 && !c.dense;
+            layer.is_conditioned = l == 0 && c.condition;
             if (layer.takes_ids) {
                 layer.table = keep(K * V * G * c.H);
                 if (conv && c.H % 2) layer.residual = keep(V * c.H);
@@ -115,23 +117,26 @@ struct States {
     std::vector<void *> addresses;
 
     States(const Model &model, int64_t N) {
+        // What is reserved does not move, so its addresses stay.
+        floats.reserve(3 * model.layers.size()), ids.reserve(1 + model.layers.size());
+        const auto add_floats = [&](Floats values) {
+            floats.push_back(std::move(values));
+            addresses.push_back(floats.back().data());
+        };
+        const auto add_ids = [&](int64_t count, int64_t id) {
+            ids.emplace_back(count, id);
+            addresses.push_back(ids.back().data());
+        };
         for (const SonhoLayer &layer : model.layers) {
             const int64_t past = (layer.K - 1) * layer.dilation;
             if (layer.cell == CONV && layer.takes_ids)
-                ids.emplace_back(N * past, -1);
+                add_ids(N * past, -1);
             else
                 for (int i = 0; i < (layer.cell == LSTM ? 2 : 1); ++i)
-                    floats.emplace_back(N * (layer.cell == CONV ? past * layer.D : layer.H));
+                    add_floats(Floats(N * (layer.cell == CONV ? past * layer.D : layer.H)));
+            if (layer.is_conditioned) add_floats(Floats(N * gates_of(layer.cell) * layer.H, 0.25f));
         }
-        if (model.prior) ids.emplace_back(N, 0);
-        auto next_floats = floats.begin();
-        auto next_ids = ids.begin();
-        for (const SonhoLayer &layer : model.layers)
-            if (layer.cell == CONV && layer.takes_ids)
-                addresses.push_back((next_ids++)->data());
-            else
-                for (int i = 0; i < (layer.cell == LSTM ? 2 : 1); ++i) addresses.push_back((next_floats++)->data());
-        if (model.prior) addresses.push_back(next_ids->data());
+        if (model.prior) add_ids(N, 0);
     }
     bool operator==(const States &other) const { return floats == other.floats && ids == other.ids; }
 };
@@ -200,8 +205,9 @@ int main() {
             for (int64_t H : {1, 17, 33})
                 for (int64_t N : {0, 1, 13})
                     for (int64_t T : {0, 1, 70})
-                        for (int kind = 0; kind < 8; ++kind, ++runs)
-                            run({cell, H, kind % 2 + 1, N, T, kind < 4 ? 32 : 8, kind % 4 > 1, kind % 3 == 0, kind % 8 > 4});
+                        for (int kind = 0; kind < (cell == CONV ? 8 : 12); ++kind, ++runs)
+                            run({cell, H, kind % 2 + 1, N, T, kind % 8 < 4 ? 32 : 8, kind % 4 > 1, kind % 3 == 0,
+                                 kind % 8 > 4, kind >= 8});
     }
     printf("%d passed, 0 failed\n", runs);
     return 0;

@@ -198,6 +198,7 @@ def _metavar(kind: str) -> str:
         "DataKind": "stream|records|windows",
         "TaskName": "generate|classify|tag|translate|caption",
         "Strip": "accents|case|both",
+        "bool": "true|false",
     }
     if kind in choices:
         return choices[kind]

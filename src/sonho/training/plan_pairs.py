@@ -18,21 +18,21 @@ from sonho.training.plan import Plan, fill
 VOCAB_A_ROOT, LEAST_VOCAB, MOST_VOCAB = 2.0, 400, 8000
 # Held out is a tenth, but not more than about so many pairs of so many bytes.
 VALIDATION_SHARE, VALIDATION_PAIRS, BYTES_A_PAIR = 0.1, 1000, 150
-# Training pairs up to which a row holds -> most units. More would learn the pairs by heart.
-MOST_UNITS = ((2_000, 128), (10_000, 256), (None, 512))
+# Training pairs up to which a row holds -> most units, pairs in a batch. More units would learn the pairs by heart.
+TABLE = ((2_000, 128, 16), (10_000, 256, 32), (100_000, 512, 64), (None, 512, 128))
 SIZES = (512, 384, 256, 192, 128)
 UNITS_WITHOUT_A_CLOCK = 256
 MOST_EMBEDDING = 256
 # By the clock a network is as large as lets it see every pair so many times.
 PASSES = 12.0
 MEASURED_STEPS = 3
+# Dropout, up to so many passes; it grows with every doubling behind them.
+DROPOUT, FEW_PASSES, DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.3, 15.0, 0.1, 0.5
 CHOSEN = {
     "model.cell": "gru",
     "model.bidirectional": True,
     "model.tied": True,
-    "model.dropout": 0.3,
     "model.dropout_input": 0.3,
-    "data.batch_size": 64,
     "training.learning_rate": 0.006,
     "training.label_smoothing": 0.1,
 }
@@ -74,6 +74,16 @@ def validation_share(num_bytes: int) -> float:
     return round(min(VALIDATION_SHARE, VALIDATION_PAIRS * BYTES_A_PAIR / max(num_bytes, 1)), 4)
 
 
+def dropout_for(passes: float) -> float:
+    """Dropout for so many passes over the pairs.
+
+    >>> [dropout_for(passes) for passes in (0, 10, 30, 1000)]
+    [0.3, 0.3, 0.4, 0.5]
+    """
+    doublings = max(math.log2(max(passes, 1.0) / FEW_PASSES), 0.0)
+    return round(min(DROPOUT + DROPOUT_A_DOUBLING * doublings, MOST_DROPOUT), 2)
+
+
 def plan_pairs(
     config: Config, given: Set[str], corpus: Corpus, start: Callable[[Config], Callable[[], None]], seconds: float
 ) -> Plan:
@@ -82,13 +92,13 @@ def plan_pairs(
     `start(config)` sets a training up and gives what makes one step of it.
     """
     pairs = corpus.train.num_records
-    most = next(units for limit, units in MOST_UNITS if limit is None or pairs <= limit)
+    most, batch = next((units, batch) for limit, units, batch in TABLE if limit is None or pairs <= limit)
     most = most if seconds else min(most, UNITS_WITHOUT_A_CLOCK)
-    passes = 0.0
+    passes = config.training.epochs or config.training.steps * config.data.batch_size / pairs
     for size in [size for size in SIZES if size <= most]:
         units = config.model.hidden_size if "model.hidden_size" in given else size
         sizes = {"model.hidden_size": size, "model.embedding_dim": min(units, MOST_EMBEDDING)}
-        made = fill(config, given, {**CHOSEN, **sizes})
+        made = fill(config, given, {**CHOSEN, **sizes, "data.batch_size": batch})
         if not made.model.embedding_dim:  # letters as they are: there is no table to share
             made = fill(made, given, {"model.tied": False})
         if not seconds:
@@ -101,6 +111,7 @@ def plan_pairs(
         passes = seconds / (time.perf_counter() - began) * MEASURED_STEPS * made.data.batch_size / pairs
         if passes >= PASSES or "model.hidden_size" in given:
             break
+    made = fill(made, given, {"model.dropout": dropout_for(passes)})
     model = made.model
     read = "both directions" if model.bidirectional else "one direction"
     line = (
