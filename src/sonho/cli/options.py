@@ -58,6 +58,10 @@ FLAGS = {
 }
 
 
+# Those that are given without a value.
+SWITCHES = ("--skip-bad",)
+
+
 def weights_flag(command: F) -> F:
     """--weights, of the commands that run a model."""
     return click.option(
@@ -106,7 +110,7 @@ def setting_flags(*names: str) -> Callable[[F], F]:
             described = next(f for f in dataclasses.fields(SECTIONS[section]) if f.name == key)
             help_text = f"{described.metadata['help']} [{FLAGS[name]}]"
             shape: dict[str, Any] = {"metavar": _metavar(str(described.type))}
-            if described.type == "bool":
+            if name in SWITCHES:
                 shape = {"is_flag": True, "default": None}
             function = click.option(name, help=help_text, **shape)(function)
         return function
