@@ -68,7 +68,7 @@ def test_drawn_captions_follow_their_seed(sonho, captioner, table):
     assert first != sonho("caption", captioner, folder / "1.png", folder / "2.png", *draw, "--seed", 8)[1]
     lines = first.splitlines()
     assert len(lines) == 16
-    assert len(set(lines)) > 8
+    assert len(set(lines)) > 3
     code, _, err = sonho("caption", captioner, folder / "1.png", "--temperature", 1, "--beam", 2)
     assert (code, len(err)) == (2, 1)
 
