@@ -1,8 +1,9 @@
 """sonho trains small recurrent networks on your own text and generates, scores and measures.
 
-    load(path)                 a model: .generate, .stream; of a classifier or tagger .predict; or .translate
+    load(path)                 a model: .generate, .stream; of other tasks .predict, .translate or .caption
     predict(path, texts)       labels of texts, or texts restored
     translate(path, texts)     their translations
+    caption(path, pictures)    what is said of them
     generate(path, prompt)     text from a model file or run folder
     stream_generate(path, prompt)   the same, piece by piece
     train(paths, output)       from text to a run folder (needs sonho[train])
@@ -21,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from sonho.api import adapt, evaluate, generate, load, predict, score, stream_generate, train, translate
+    from sonho.api import adapt, caption, evaluate, generate, load, predict, score, stream_generate, train, translate
 
 __all__ = [
     "__version__",
     "adapt",
+    "caption",
     "evaluate",
     "generate",
     "load",

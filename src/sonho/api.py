@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sonho.config import Weights, build_config
+from sonho.decoding.captioner import Caption, Captioner
 from sonho.decoding.generate import Generation, Piece
 from sonho.decoding.model import Model
 from sonho.decoding.model import load as load_generator
@@ -20,6 +21,7 @@ from sonho.errors import DataError, UsageError
 from sonho.storage.model_file import ModelFile, load_model_file, save_model_file
 
 if TYPE_CHECKING:
+    from sonho.evaluation.evaluate_captions import CaptionReport
     from sonho.evaluation.labels import LabelReport
     from sonho.evaluation.metrics import Report
     from sonho.evaluation.score import TokenScore
@@ -46,8 +48,9 @@ class Evaluation:
 
 def load(
     path: str | PathLike[str], *, weights: Weights = "float32", prior: bool = True
-) -> Model | Predictor | Translator:
-    """A model ready to use: `.generate` and `.stream`, of a classifier or tagger `.predict`, else `.translate`.
+) -> Model | Predictor | Translator | Captioner:
+    """A model ready to use: of a language model `.generate` and `.stream`; of other tasks `.predict` (a classifier or
+    tagger), `.translate` or `.caption`.
 
     `weights="int8"` rounds those of a language model to 8 bits: faster from some 200 units on. `prior=False` lets
     the network of one with an n-gram prior write alone.
@@ -58,6 +61,8 @@ def load(
         return Model(model_file, weights=weights, prior=prior)
     if weights != "float32":
         raise UsageError(f"weights={weights!r} is for language models; any other model runs in float32")
+    if model_file.model.task == "caption":
+        return Captioner(model_file)
     return Translator(model_file) if model_file.model.task == "translate" else Predictor(model_file)
 
 
@@ -79,6 +84,14 @@ def translator(path: str | PathLike[str]) -> Translator:
 def translate(model: str | PathLike[str], texts: Sequence[str], **search: Any) -> list[Translation]:
     """The translations of each text; `search` is beam, n_best, length_penalty, ... To use it again, `load` it."""
     return translator(model).translate(texts, **search)
+
+
+def caption(model: str | PathLike[str], pictures: Sequence[Any], **options: Any) -> list[str]:
+    """What a captioner says of each picture: a path, or pixels (H, W, 3) uint8. To use it again, `load` it.
+
+    `options` are those of `Captioner.caption`: beam, temperature, seed, ...
+    """
+    return [best.text for [best, *_] in Captioner(load_model_file(model)).caption(pictures, **options)]
 
 
 def generate(model: str | PathLike[str], prompt: str = "", **options: Unpack[Options]) -> Generation:
@@ -125,8 +138,8 @@ def evaluate(
     limit: int = 1_000_000,
     weights: Weights = "float32",
     **data: Any,
-) -> Report | LabelReport | TranslationReport:
-    """Bits per character and more of a model on held-out files; else a LabelReport or TranslationReport.
+) -> Report | LabelReport | TranslationReport | CaptionReport:
+    """Bits per character and more of a model on held-out files; else the report of its task.
 
     Of a text longer than `limit` tokens about so many are scored, spread evenly; 0 is all. `data` are
     settings such as columns; `weights` are those of `load`.
@@ -135,6 +148,8 @@ def evaluate(
     model_file = load_model_file(model)
     if model_file.model.task == "translate":
         return translation_evaluation(model_file, names, {"data": data})
+    if model_file.model.task == "caption":
+        return caption_evaluation(model_file, names, {"data": data})
     if model_file.model.task != "generate":
         return label_evaluation(model_file, names, {"data": data})
     return evaluation_table(model, names, {"data": data}, with_baselines=False, limit=limit, weights=weights).report
@@ -174,7 +189,8 @@ def translation_evaluation(
     """
     from sonho.data.pairs import encode_pairs, iter_pairs
     from sonho.data.passes import Job
-    from sonho.evaluation.translation import check_sacrebleu, translation_report
+    from sonho.evaluation.agreement import check_sacrebleu
+    from sonho.evaluation.translation import translation_report
 
     check_sacrebleu()
     loaded = Translator(model_file)
@@ -186,6 +202,20 @@ def translation_evaluation(
     found = loaded.translate([source for source, _ in pairs], beam=beam, **search)
     references = [target for _, target in pairs]
     return translation_report(loaded.runner.score(part), [one.text for one in found], references, beam=beam)
+
+
+def caption_evaluation(
+    model_file: ModelFile, texts: Sequence[str], settings: Settings, *, beam: int = 1
+) -> CaptionReport:
+    """A captioner on a table of pictures and texts read as that of its training; `settings` may say otherwise."""
+    from sonho.data.corpus import encode_captions
+    from sonho.data.pictures import folder_beside
+    from sonho.evaluation.evaluate_captions import evaluate_captions
+
+    beside = {"data": {"pictures": folder_beside(texts)}}
+    config = build_config({"data": stored_data_settings(model_file)}, beside, settings).data
+    part, pictures = encode_captions(list(texts), model_file.tokenizer, config)
+    return evaluate_captions(model_file, part, pictures, beam=beam)
 
 
 def adapted_model(
@@ -267,6 +297,8 @@ def stored_data_settings(model_file: ModelFile) -> dict[str, Any]:
 
 
 __all__ = [
+    "Caption",
+    "Captioner",
     "Generation",
     "Model",
     "Piece",
@@ -274,6 +306,7 @@ __all__ = [
     "Translation",
     "Translator",
     "adapt",
+    "caption",
     "evaluate",
     "generate",
     "load",

@@ -23,8 +23,8 @@ Cell = Literal["lstm", "gru", "rnn", "conv", "ngram"]
 Level = Literal["char", "byte", "word", "subword"]
 DataKind = Literal["stream", "records", "windows"]
 UnknownPolicy = Literal["skip", "nearest", "error"]
-# The shape of what is learned: text from text, a label a record, a label a token, a text for each text.
-TaskName = Literal["generate", "classify", "tag", "translate"]
+# The shape of what is learned: text from text, a label a record, a label a token, a text for each text or picture.
+TaskName = Literal["generate", "classify", "tag", "translate", "caption"]
 OF_LABELS = ("classify", "tag")
 Strip = Literal["none", "accents", "case", "both"]
 # What a running model multiplies with: the weights as they are, or 8 bits of each.
@@ -43,7 +43,9 @@ def _help(default: Any, text: str) -> Any:
 class ModelConfig:
     """The network. Stored in the model file; with the vocabulary it fixes every array's shape."""
 
-    task: TaskName = _help("generate", "generate text, classify records, tag each token, or translate")
+    task: TaskName = _help(
+        "generate", "generate text, classify records, tag each token, translate, or caption pictures"
+    )
     cell: Cell = _help("lstm", "the layer: lstm, gru, rnn, conv (dilated causal convolution) or ngram")
     hidden_size: Annotated[int, Ge(1), Le(16384)] = _help(256, "units in each layer (H)")
     num_layers: Annotated[int, Ge(1), Le(64)] = _help(1, "layers on top of each other")
@@ -75,12 +77,20 @@ class ModelConfig:
     dropout_tokens: Annotated[float, Ge(0), Lt(1)] = _help(
         0.0, "classify, tag, translate: share of tokens hidden while learning, of a translation those read"
     )
-    attention: Literal["multiplicative", "additive"] = _help(
-        "multiplicative", "translate: how a place of the source is scored, by a product or by a layer of its own"
+    attention: Literal["multiplicative", "additive", "none"] = _help(
+        "multiplicative",
+        "translate, caption: how a place is scored, by a product or by a layer of its own; caption, none: the picture "
+        "makes the first state and is looked at no more",
     )
     input_feeding: bool = _help(
         False,
         "translate: what was looked at last is an input of the next step; slower, as steps then wait for each other",
+    )
+    picture_channels: Annotated[int, Ge(1), Le(1024)] = _help(
+        32, "caption: features after the first convolution; each block doubles them"
+    )
+    picture_blocks: Annotated[int, Ge(0), Le(8)] = _help(
+        2, "caption: residual blocks of two convolutions; each halves the picture, as the first convolution does"
     )
     order: Annotated[int, Ge(1), Le(16)] = _help(6, "of the ngram cell: symbols looked at, the predicted one included")
     prior: Literal["none", "ngram"] = _help(
@@ -115,6 +125,17 @@ class DataConfig:
     label_names: list[str] = _help([], "names for labels, each as OLD=NEW, such as 1=World")
     label_separator: str = _help("", "between the labels of one record, such as ; where model.condition=label")
     vectors: str = _help("", "a .npy file with a row of numbers for each record, for model.condition=vector")
+    pictures: str = _help("", "caption: the folder or .tar that holds the pictures; default: the table's folder")
+    picture_column: str = _help("", "caption: the column of the picture's path; default: image, picture, file, ...")
+    picture_size: str = _help("64x64", "caption: pictures are resized to so many pixels, width x height")
+    picture_shift: Annotated[float, Ge(0), Lt(0.5)] = _help(
+        0.05, "caption: while learning, pictures move by up to this share of their size, another way each time"
+    )
+    picture_flip: bool = _help(
+        False, "caption: while learning, mirror half of the pictures; where captions say nothing of left and right"
+    )
+    skip_bad: bool = _help(False, "caption: leave out pictures that cannot be read, and say which; else they stop")
+    group_column: str = _help("", "records: rows with the same value here stay in the same part of the split")
     errors: Literal["strict", "replace", "skip"] = _help(
         "strict", "bytes that are not UTF-8: strict stops, replace writes U+FFFD, skip leaves them out"
     )

@@ -242,7 +242,7 @@ def test_every_recipe_is_sound_and_has_its_command_in_its_head(sonho):
         "accents", "ag-news-full", "ag-news-titles", "ag-news-topics", "ag-news-words", "irish-tunes", "markov",
         "molecules", "names", "nietzsche", "nietzsche-conv", "nietzsche-windows", "screenplay", "sound", "surnames",
         "surnames-by-language", "tiny-shakespeare", "titles-by-topic", "multi30k-de-en", "tatoeba-en-fr",
-            "genesis-en-pt",
+        "genesis-en-pt", "nlvr-scenes",
     }  # fmt: skip
     for name in recipe_names():
         path = resources.files("sonho") / "recipes" / f"{name}.toml"

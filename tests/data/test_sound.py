@@ -6,7 +6,7 @@ import pytest
 from sonho.config import DataConfig
 from sonho.data.corpus import build_corpus
 from sonho.data.sound import FIRST, read_wav, resample, sound_to_text, text_to_sound
-from sonho.data.sources import iter_labelled_blocks, iter_records, iter_text
+from sonho.data.sources import iter_blocks, iter_records, iter_text
 from sonho.errors import DataError
 
 
@@ -111,6 +111,6 @@ def test_a_character_of_the_corpus_is_a_sample(write_wav):
 def test_the_label_of_a_sound_is_its_files_name_to_the_first_dot(write_wav, tmp_path):
     write_wav("seven.low.wav", tone(300, 8000))
     write_wav("two.wav", tone(500, 8000))
-    blocks = list(iter_labelled_blocks([tmp_path], DataConfig(kind="records", labelled=True)))
-    assert [label for _, labels in blocks for label in labels] == ["seven", "two"]
-    assert [len(text) for texts, _ in blocks for text in texts] == [2000, 2000]
+    blocks = list(iter_blocks([tmp_path], DataConfig(kind="records", labelled=True)))
+    assert [label for block in blocks for label in block.names] == ["seven", "two"]
+    assert [len(text) for block in blocks for text in block.texts] == [2000, 2000]

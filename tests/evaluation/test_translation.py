@@ -7,20 +7,24 @@ import numpy as np
 import pytest
 
 from sonho.decoding.encoder_decoder import Score
+from sonho.evaluation.agreement import agreement
 from sonho.evaluation.attention_svg import attention_svg
-from sonho.evaluation.translation import agreement, translation_report
+from sonho.evaluation.translation import translation_report
 
 
 def test_bleu_and_chrf_are_sacrebleus_with_their_signatures():
     texts = ["The dog bit the man.", "It was not surprising."]
     references = ["The dog bit the man.", "It was not unexpected."]
-    found = agreement(texts, references)
+    found = agreement(texts, [[one] for one in references])
     # Counted by hand: 10 of 11 words, 7 of 9, 5 of 7, 3 of 5 runs of one to four (the full stops are words).
     precisions = [10 / 11, 7 / 9, 5 / 7, 3 / 5]
     assert found.bleu == pytest.approx(100 * np.prod(precisions) ** 0.25, abs=1e-6)
     assert 0 < found.chrf < 100
     assert re.fullmatch(r"nrefs:1\|case:mixed\|eff:no\|tok:13a\|smooth:exp\|version:[\d.]+", found.bleu_signature)
     assert found.chrf_signature.startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0")
+    several = agreement(texts, [[references[0]], ["It is.", texts[1]]])
+    assert several.bleu == pytest.approx(100.0)
+    assert several.bleu_signature.startswith("nrefs:var|")
 
 
 def test_a_report_has_its_figures_with_and_without_agreement():

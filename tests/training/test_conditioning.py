@@ -144,7 +144,7 @@ def test_the_command_reads_a_row_of_a_file_or_numbers(vector_run, capsys):
 
 def test_a_run_that_goes_on_needs_the_vectors_it_began_with(vector_run):
     np.save(vector_run / "v.npy", np.random.default_rng(0).random((len(ROWS), 3)))
-    with pytest.raises(UsageError, match="the vectors or labels are not those"):
+    with pytest.raises(UsageError, match="the pictures, vectors or labels are not those"):
         train([], vector_run / "run", {"training": {"steps": 200}}, resume=True)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
 @setting_flags("--columns", "--field", "--errors", "--label-column", "--vectors", "--source-column", "--target-column")
+@setting_flags("--pictures", "--skip-bad")
 @click.option("--no-baselines", is_flag=True, help="leave out the n-grams, single letters and xz")
 @click.option("--train-text", multiple=True, metavar="FILE", help="fit the n-gram baselines on this text")
 @click.option(
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--adapt", is_flag=True, help="once more, learning from each token after scoring it (needs PyTorch)")
 @click.option("--svg", metavar="FILE", help="of a classifier or tagger: write the confusion matrix as a picture")
-@click.option("--beam", type=int, default=5, show_default=True, help="of a translation model; 1 = greedy")
+@click.option("--beam", type=int, default=5, show_default=True, help="of translations and captions; 1 = greedy")
 @weights_flag
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def command(
@@ -54,12 +55,16 @@ def command(
     model is told the label or vector of each record, and once more that of another record. A model that
     was trained with --prior ngram has two rows: the network alone, and with its prior.
     Of a classifier or tagger: accuracy, macro F1, each label, confusion and calibration. Of a translation model:
-    BLEU and chrF on pairs, which are read as in training (plain texts: the source, then the target).
+    BLEU and chrF on pairs, which are read as in training (plain texts: the source, then the target). Of a captioner:
+    BLEU on a table of pictures and texts.
     """
     from sonho.api import evaluation_table
     from sonho.storage.model_file import load_model_file
 
     model_file = load_model_file(model)
+    if model_file.model.task == "caption":
+        _evaluate_captions(model_file, texts, flag_settings(flags), beam, as_json=as_json)
+        return
     if model_file.model.task == "translate":
         _evaluate_pairs(model_file, texts, flag_settings(flags), beam, as_json=as_json)
         return
@@ -100,6 +105,22 @@ def command(
         print_adapted(console, table.adapted_with_prior, table.report, " with n-gram prior")
     if table.shuffled:
         print_shuffled(console, table.shuffled, table.report)
+
+
+def _evaluate_captions(
+    model_file: ModelFile, texts: tuple[str, ...], settings: dict[str, dict[str, Any]], beam: int, *, as_json: bool
+) -> None:
+    from sonho.api import caption_evaluation
+
+    report = caption_evaluation(model_file, texts, settings, beam=beam)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+        return
+    from rich.console import Console
+
+    from sonho.cli.translation_report import print_captions
+
+    print_captions(Console(highlight=False, soft_wrap=True), ", ".join(texts), report, {})
 
 
 def _evaluate_labels(

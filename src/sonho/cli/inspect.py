@@ -109,9 +109,8 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
         figures = (f"{name} {100 * record[f'validation_{name}']:.2f} %" for name in ("accuracy", "macro_f1"))
         lines.append(f"Held-out: {record['validation_loss']:.4f} nats, {', '.join(figures)}")
     elif record.get("validation_bleu") is not None:
-        figures = (
-            f"{title} {record[f'validation_{name}']:.2f}" for title, name in (("BLEU", "bleu"), ("chrF", "chrf"))
-        )
+        known = [(title, record.get(f"validation_{name}")) for title, name in (("BLEU", "bleu"), ("chrF", "chrf"))]
+        figures = (f"{title} {value:.2f}" for title, value in known if value is not None)
         lines.append(f"Held-out: {record['validation_loss']:.4f} nats/token, {', '.join(figures)}")
     elif record.get("validation_loss") is not None:
         loss = record["validation_loss"]

@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "Train a model on a text or on a table of short texts.",
     "tune": "Search for better settings than the plan's, and write a recipe.",
     "generate": "Write text with a trained model.",
+    "caption": "Say what is on a picture.",
     "predict": "Label texts with a classifier, or restore them with a tagger.",
     "translate": "Translate texts with a model that learned from pairs.",
     "evaluate": "Measure a model on held-out text, in bits per character, its labels, or BLEU.",

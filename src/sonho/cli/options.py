@@ -38,6 +38,11 @@ FLAGS = {
     "--condition": "model.condition",
     "--vectors": "data.vectors",
     "--errors": "data.errors",
+    "--pictures": "data.pictures",
+    "--picture-column": "data.picture_column",
+    "--picture-size": "data.picture_size",
+    "--skip-bad": "data.skip_bad",
+    "--group-column": "data.group_column",
     "--speakers": "data.speakers",
     "--max-vocab": "data.max_vocab",
     "--min-count": "data.min_count",
@@ -51,6 +56,10 @@ FLAGS = {
     "--seed": "training.seed",
     "--threads": "training.threads",
 }
+
+
+# Those that are given without a value.
+SWITCHES = ("--skip-bad",)
 
 
 def weights_flag(command: F) -> F:
@@ -100,7 +109,10 @@ def setting_flags(*names: str) -> Callable[[F], F]:
             section, key = FLAGS[name].split(".")
             described = next(f for f in dataclasses.fields(SECTIONS[section]) if f.name == key)
             help_text = f"{described.metadata['help']} [{FLAGS[name]}]"
-            function = click.option(name, metavar=_metavar(str(described.type)), help=help_text)(function)
+            shape: dict[str, Any] = {"metavar": _metavar(str(described.type))}
+            if name in SWITCHES:
+                shape = {"is_flag": True, "default": None}
+            function = click.option(name, help=help_text, **shape)(function)
         return function
 
     return decorate
@@ -113,7 +125,7 @@ def flag_settings(flags: dict[str, Any]) -> Layer:
         value = flags.get(flag[2:].replace("-", "_"))
         if value is None:
             continue
-        section, key, parsed = parse_override(f"{name}={value}")
+        section, key, parsed = parse_override(f"{name}={'true' if value is True else value}")
         if isinstance(parsed, list):
             parsed = [part for item in parsed for part in str(item).split(",")]
         layer.setdefault(section, {})[key] = parsed
@@ -188,7 +200,7 @@ def _metavar(kind: str) -> str:
         "ConditionKind": "none|label|vector",
         "Level": "char|byte|word|subword",
         "DataKind": "stream|records|windows",
-        "TaskName": "generate|classify|tag|translate",
+        "TaskName": "generate|classify|tag|translate|caption",
         "Strip": "accents|case|both",
         "bool": "true|false",
     }

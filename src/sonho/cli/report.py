@@ -12,7 +12,8 @@ from rich.text import Text
 
 from sonho.cli.display import clock
 from sonho.cli.label_report import print_labels
-from sonho.cli.translation_report import print_translation
+from sonho.cli.translation_report import print_captions, print_translation
+from sonho.evaluation.evaluate_captions import CaptionReport
 from sonho.evaluation.labels import LabelReport
 from sonho.evaluation.translation import TranslationReport
 
@@ -35,13 +36,17 @@ def print_result(result: Result) -> None:
         ("test text, never read while learning", result.test, {}, result.test_with_prior),
     )
     for what, report, baselines, with_prior in parts:
-        if isinstance(report, LabelReport):
+        if isinstance(report, CaptionReport):
+            print_captions(console, what, report, baselines)
+        elif isinstance(report, LabelReport):
             print_labels(console, what, report, baselines)
         elif isinstance(report, TranslationReport):
             print_translation(console, what, report, baselines)
         elif report is not None:
             print_table(console, what, report, baselines, with_prior)
-    if result.task == "generate":
+    if result.task == "caption":
+        console.print(Text(f"Use it: sonho caption {result.folder} PICTURE"))
+    elif result.task == "generate":
         console.print(Text(f"Write with it: sonho generate {result.folder} --prompt 'Once'"))
     elif result.task == "translate":
         console.print(Text(f"Use it: sonho translate {result.folder} FILE"))

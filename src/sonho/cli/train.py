@@ -44,6 +44,7 @@ class TrainCommand(GroupedCommand):
 @click.option("--list-recipes", is_flag=True, help="list the known experiments and stop")
 @setting_flags("--level", "--kind", "--columns", "--field", "--errors", "--max-vocab", "--min-count", "--max-length")
 @setting_flags("--speakers", "--validation", "--validation-files", "--test", "--prior", "--threads")
+@setting_flags("--group-column", "--pictures", "--picture-column", "--picture-size", "--skip-bad")
 @setting_flags("--label-column", "--condition", "--vectors", "--task", "--pooling", "--class-weights", "--strip")
 @click.option("--source", multiple=True, metavar="FILE", help="a text to translate from, line by line; with --target")
 @click.option("--target", multiple=True, metavar="FILE", help="its translation, as many lines")
@@ -76,6 +77,7 @@ def command(
     sonho train --task tag --strip accents portuguese.txt
     sonho train --task translate --source letters.de --target letters.en
     sonho train titles.csv --columns title --condition label --label-column topic
+    sonho train --task caption captions.tsv --pictures photos/
     sonho train --recipe nietzsche --data nietzsche.txt
     sonho train --resume -o runs/my
     """

@@ -13,11 +13,12 @@ from sonho.data.items import Item, item_of
 from sonho.data.notes import window_note
 from sonho.data.parts import Part
 from sonho.data.passes import Job, apply_steps
+from sonho.data.pictures import Pictures
 from sonho.data.prepare import differing_settings, is_prepared, load_prepared, prepare
 from sonho.data.sound import RATE
 from sonho.data.sound import SUFFIX as SOUND
 from sonho.data.splits import data_kind, read_shares
-from sonho.data.tokenise import Corpus, encode_whole, tokenise, tokenizer_sha256
+from sonho.data.tokenise import Corpus, encode_whole, tokenise, tokenizer_sha256, with_pictures
 from sonho.errors import UsageError
 from sonho.text.tokenizer import Tokenizer
 
@@ -25,6 +26,7 @@ __all__ = [
     "Corpus",
     "Part",
     "build_corpus",
+    "encode_captions",
     "encode_for_evaluation",
     "encode_items",
     "encode_text",
@@ -43,7 +45,7 @@ def build_corpus(
 ) -> Corpus:
     """Read, split and tokenise the inputs; or open the one prepared folder that `paths` names.
 
-    Inputs of more than `prepare_megabytes` become shards in `folder` (None: a temporary one), smaller
+    Inputs of more than `prepare_megabytes`, and pictures, become shards in `folder` (None: a temporary one), smaller
     ones stay in memory. Without `tokenizer` one is fitted on all but the test part; pairs may have a second, for
     their sources.
     `Corpus.notes` says in sentences what was read and what was left out; the batches have notes of their own.
@@ -52,7 +54,7 @@ def build_corpus(
         corpus = _open_prepared(Path(paths[0]), config, tokenizer)
     else:
         files = _expand(paths)
-        if input_bytes(files) > config.prepare_megabytes * 1e6:
+        if config.pictures or input_bytes(files) > config.prepare_megabytes * 1e6:
             folder = folder or scratch_folder()
             corpus = prepare(
                 files, config, seed=seed, folder=folder, tokenizer=tokenizer, source_tokenizer=source_tokenizer
@@ -88,6 +90,15 @@ def encode_for_evaluation(
     folder = scratch_folder() if large else None
     job = Job(files, config, 0, tokenizer, source_tokenizer, folder, label_names=tuple(label_names))
     return encode_whole(job)
+
+
+def encode_captions(
+    paths: Sequence[str | Path], tokenizer: Tokenizer, config: DataConfig, *, folder: Path | None = None
+) -> tuple[Part, Pictures]:
+    """A held-out table of pictures and texts: the texts as one part, whose labels are the numbers of the pictures."""
+    job = with_pictures(Job(_expand(paths), config, tokenizer=tokenizer, folder=folder or scratch_folder()))
+    assert job.pictures is not None
+    return encode_whole(job), job.pictures
 
 
 def encode_text(text: str, tokenizer: Tokenizer, config: DataConfig) -> Part:

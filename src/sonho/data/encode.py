@@ -32,14 +32,14 @@ class PartWriter:
         self.unknown: dict[str, None] = {}
         self._seen = np.zeros(tokenizer.vocab_size, np.int64)  # how often each id occurs, (V,)
         self._end = 0
-        self._tokens = _Arrays(tokenizer.dtype, folder, name)
+        self._tokens = ArrayWriter(tokenizer.dtype, folder, name)
         self._offsets = None
         if records:
-            self._offsets = _Arrays(np.dtype(np.int64), folder, f"{name}-offsets", one_file=True)
+            self._offsets = ArrayWriter(np.dtype(np.int64), folder, f"{name}-offsets", one_file=True)
             self._offsets.append(np.zeros(1, np.int64))
         self.labelled, self._labels = labelled, None
         if labelled:
-            self._labels = _Arrays(np.dtype(np.int64), folder, f"{name}-{labelled}", one_file=True)
+            self._labels = ArrayWriter(np.dtype(np.int64), folder, f"{name}-{labelled}", one_file=True)
 
     def append(self, tokens: np.ndarray, lengths: np.ndarray | None = None, labels: np.ndarray | None = None) -> None:
         """Add ids (L,), and for records the length of each, its <eos> included, and the labels if there are any."""
@@ -177,7 +177,7 @@ def _encode_lines(lines: list[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     return [piece[1:] for piece in np.split(tokens, starts)[1:]]
 
 
-class _Arrays:
+class ArrayWriter:
     """Arrays joined end to end, in memory or in files."""
 
     def __init__(self, dtype: np.dtype, folder: Path | None, name: str, *, one_file: bool = False) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from array import array
+from typing import Literal
 
 import numpy as np
 
 from sonho.config import DataConfig
 from sonho.data.parts import Part
 from sonho.data.windows import count_windows
+
+# What keeps records on one side of the split.
+Alike = Literal["exact", "near", "group"]
 
 
 def stream_notes(parts: dict[str, Part], sizes: dict[str, int]) -> list[str]:
@@ -18,19 +22,21 @@ def stream_notes(parts: dict[str, Part], sizes: dict[str, int]) -> list[str]:
     return [f"{sum(chars.values()):,} characters: {_sizes(chars)}; {held_out}"]
 
 
-def record_notes(parts: dict[str, Part], hashes: array[int], seed: int, *, near: bool = False) -> list[str]:
-    """How many records each split has, and how many are repeated; `hashes` has one number a record.
+def record_notes(parts: dict[str, Part], hashes: array[int], seed: int, alike: Alike = "exact") -> list[str]:
+    """How many records each split has, and how many share a number; `hashes` has one a record.
 
-    `near`: records that differ only in case, spaces and punctuation have one number.
+    `alike` says which do: exact duplicates, those that differ only in case, spaces and punctuation, or a group.
     """
     records = {name: part.num_records for name, part in parts.items()}
     chars = sum(part.num_chars for part in parts.values())
-    held_out = f"chosen by their text and seed {seed}" if len(parts) > 1 else "nothing is held out"
+    chosen = "group" if alike == "group" else "text"
+    held_out = f"chosen by their {chosen} and seed {seed}" if len(parts) > 1 else "nothing is held out"
     notes = [f"{sum(records.values()):,} records of {chars:,} characters: {_sizes(records)}; {held_out}"]
-    repeated = len(hashes) - len(np.unique(np.frombuffer(hashes, np.uint64)))
-    if repeated:
-        kind = "near" if near else "exact"
-        notes.append(f"{repeated:,} records are {kind} duplicates of others and share their side of the split")
+    distinct = len(np.unique(np.frombuffer(hashes, np.uint64)))
+    if alike == "group":
+        notes.append(f"{distinct:,} groups, each on one side of the split")
+    elif repeated := len(hashes) - distinct:
+        notes.append(f"{repeated:,} records are {alike} duplicates of others and share their side of the split")
     return notes
 
 

@@ -10,18 +10,18 @@ from typing import Any
 from sonho.config import DataConfig
 from sonho.data.characters import mend, read_lines
 from sonho.data.files import display_name
-from sonho.data.tables import default_label_column, find_column, named_columns
+from sonho.data.tables import beside_columns, find_column, named_columns
 from sonho.errors import DataError
 
 
-def read_jsonl(path: Path, config: DataConfig, *, labelled: bool = False) -> Iterator[list[str]]:
+def read_jsonl(path: Path, config: DataConfig, *, beside: bool = False) -> Iterator[list[str]]:
     """The chosen fields of the object on each line; `a.b` is the field b of the object in the field a.
 
-    `labelled` puts the label behind them.
+    `beside` puts the rest of a row behind them.
 
     null counts as empty text. Raises DataError for a bad line or a missing field.
     """
-    texts, label = config.columns or [config.field], config.label_column
+    texts = config.columns or [config.field]
     for number, line in enumerate(read_lines(path, config), start=1):
         if line.isspace():
             continue
@@ -32,14 +32,13 @@ def read_jsonl(path: Path, config: DataConfig, *, labelled: bool = False) -> Ite
             raise DataError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: JSON that cannot be read: {error}") from None
-        if labelled and not label:
-            label = default_label_column(list(value) if isinstance(value, dict) else [], where)
-        fields = [*texts, label] if labelled else texts
+        others = beside_columns(config, list(value) if isinstance(value, dict) else [], where) if beside else []
+        fields = [*texts, *others]
         yield [mend(_as_text(_lookup(value, field, where), field, where), config, where) for field in fields]
 
 
-def read_parquet(path: Path, config: DataConfig, *, labelled: bool = False) -> Iterator[list[str]]:
-    """The chosen columns of each row, a few thousand rows in memory at a time; `labelled` adds the label's."""
+def read_parquet(path: Path, config: DataConfig, *, beside: bool = False) -> Iterator[list[str]]:
+    """The chosen columns of each row, a few thousand rows in memory at a time; `beside` adds the rest of a row."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -49,7 +48,7 @@ def read_parquet(path: Path, config: DataConfig, *, labelled: bool = False) -> I
     try:
         with parquet.ParquetFile(path, pre_buffer=False) as file:
             known = file.schema_arrow.names
-            named = named_columns(config, known, where, labelled)
+            named = named_columns(config, known, where, beside)
             for name in named:
                 find_column(name, known, where)
             row = 0

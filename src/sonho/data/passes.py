@@ -16,9 +16,10 @@ from sonho.data.encode import PartWriter, write_records, write_stream
 from sonho.data.files import display_name
 from sonho.data.items import items_of
 from sonho.data.labels import LabelKind, label_ids, label_kind
-from sonho.data.notes import record_notes, stream_notes
+from sonho.data.notes import Alike, record_notes, stream_notes
 from sonho.data.parts import Part
-from sonho.data.sources import iter_labelled_blocks, iter_record_blocks, iter_text
+from sonho.data.pictures import Pictures
+from sonho.data.sources import Block, iter_blocks, iter_text
 from sonho.data.splits import SPLITS, RecordSplit, Shares, TextCutter, data_kind, split_records, stream_sizes
 from sonho.errors import DataError
 from sonho.text.fitting import fit_tokenizer
@@ -41,33 +42,28 @@ class Job:
     folder: Path | None = None
     text: str | None = None  # read in place of files
     label_names: tuple[str, ...] = ()  # of labelled records: the labels that there are; empty: those found
+    pictures: Pictures | None = None  # of a table of pictures: those that could be read
 
     def chunks(self) -> Iterator[str]:
         """One long text, in pieces."""
         return iter_text(self.files, self.config) if self.text is None else iter([self.text] if self.text else [])
 
-    def record_blocks(self, steps: Steps) -> Iterator[list[str]]:
-        """The items, some thousands at a time, as they will be learned.
+    def blocks(self, steps: Steps) -> Iterator[Block]:
+        """The items as they will be learned, with the label or picture of each, or the tags of all their characters.
 
         The steps come before the split: two titles that differ only in case are one, lower-cased.
         """
-        return (texts for texts, _ in self.labelled_blocks(steps))
-
-    def labelled_blocks(self, steps: Steps) -> Iterator[tuple[list[str], list[str]]]:
-        """The same with the label of each, or the tags of all their characters; without either, an empty list."""
-        if self.labelled == "tags":
-            blocks = (apply_steps(steps, block) for block in self._plain_blocks())
-            return (strip_block(block, self.config.strip) for block in blocks)
-        if self.labelled:
-            pairs = iter_labelled_blocks(self.files, self.config)
-        else:
-            pairs = ((block, []) for block in self._plain_blocks())
-        return ((apply_steps(steps, texts), labels) for texts, labels in pairs)
-
-    def _plain_blocks(self) -> Iterator[list[str]]:
         if self.text is not None:
-            return iter([items_of(self.text, self.config)])
-        return iter_record_blocks(self.files, self.config)
+            blocks = iter([Block(items_of(self.text, self.config), [], [])])
+        else:
+            blocks = iter_blocks(self.files, self.config)
+        for block in blocks:
+            if self.pictures is not None:
+                block = self.pictures.rows_with(block)
+            texts, names = apply_steps(steps, block.texts), block.names
+            if self.labelled == "tags":
+                texts, names = strip_block(texts, self.config.strip)
+            yield Block(texts, names, block.groups)
 
     @property
     def labelled(self) -> LabelKind | None:
@@ -83,12 +79,18 @@ class Job:
     @property
     def marked(self) -> LabelKind | None:
         """What stays with the items: labels, tags, or numbers, which are kept as labels are."""
-        return "labels" if self.numbered else self.labelled if self.label_names else None
+        numbered = self.numbered or self.pictures is not None
+        return "labels" if numbered else self.labelled if self.label_names else None
 
     def marks(self, labels: Sequence[str], first: int, count: int) -> np.ndarray | None:
-        """What stays with each of `count` items from number `first` on: its number or its label's, (count,) int64."""
+        """What stays with each of `count` items from number `first` on, (count,) int64.
+
+        Its own number, or that of its picture or label.
+        """
         if self.numbered:
             return np.arange(first, first + count)
+        if self.pictures is not None:
+            return self.pictures.numbers(labels)
         return label_ids(labels, self.label_names) if self.labelled and self.label_names else None
 
 
@@ -127,7 +129,9 @@ def read_stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], l
 def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
     """Tokenise independent items; a seeded choice of them is held out. The job of labelled ones has their names."""
     steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
-    split = split_records(job.record_blocks(steps), shares, job.seed, folded=job.labelled is not None)
+    grouped = bool(job.config.group_column or job.pictures is not None)
+    keys = (block.groups or block.texts for block in job.blocks(steps))
+    split = split_records(keys, shares, job.seed, folded=job.labelled is not None and not grouped)
     tokenizer = job.tokenizer or _fit_to_records(job, steps, split)
     hashes, first = array("Q"), 0
     with ExitStack() as stack:
@@ -135,32 +139,33 @@ def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], 
             name: stack.enter_context(PartWriter(tokenizer, name, records=True, folder=job.folder, labelled=job.marked))
             for name in SPLITS
         }
-        for block, labels in job.labelled_blocks(steps):
-            values = split.hash(block)
-            marks = job.marks(labels, first, len(block))
-            first += len(block)
+        for texts, names, groups in job.blocks(steps):
+            values = split.hash(groups or texts)
+            marks = job.marks(names, first, len(texts))
+            first += len(texts)
             for name, mask in split.sides(values).items():
                 watch = job.tokenizer is not None or name == "test"
-                chosen = mask if job.labelled != "tags" else np.repeat(mask, [len(text) for text in block])
+                chosen = mask if job.labelled != "tags" else np.repeat(mask, [len(text) for text in texts])
                 own = None if marks is None else marks[chosen]
-                write_records(list(compress(block, mask.tolist())), writers[name], job.config, watch=watch, labels=own)
+                write_records(list(compress(texts, mask.tolist())), writers[name], job.config, watch=watch, labels=own)
             if len(hashes) < MOST_HASHES:
                 hashes.frombytes(values.tobytes())
         parts = {name: writer.finish() for name, writer in writers.items()}
     parts = {name: part for name, part in parts.items() if part.num_records or name == "train"}
-    return tokenizer, parts, record_notes(parts, hashes, job.seed, near=job.labelled is not None)
+    alike: Alike = "group" if grouped else "near" if job.labelled is not None else "exact"
+    return tokenizer, parts, record_notes(parts, hashes, job.seed, alike)
 
 
 def _fit_to_records(job: Job, steps: Steps, split: RecordSplit) -> Tokenizer:
     """A tokenizer fitted on all records but the test's."""
 
     def learned() -> Iterator[str]:
-        for block in job.record_blocks(steps):
+        for texts, _, groups in job.blocks(steps):
             if split.test_below:
-                is_test = split.sides(split.hash(block))["test"]
-                block = list(compress(block, (~is_test).tolist()))
+                is_test = split.sides(split.hash(groups or texts))["test"]
+                texts = list(compress(texts, (~is_test).tolist()))
             # Symbols can be counted in one piece; words must not run into each other.
-            yield from ["".join(block)] if job.config.level == "char" and steps.normalize == "none" else block
+            yield from ["".join(texts)] if job.config.level == "char" and steps.normalize == "none" else texts
 
     return fit_tokenizer(_with_text(learned(), job.files), job.config, seed=job.seed)
 

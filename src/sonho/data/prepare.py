@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from sonho.config import DataConfig, DataKind
 from sonho.data.files import expand
 from sonho.data.labels import LabelKind
 from sonho.data.pairs import pair_digest
-from sonho.data.parts import Part, part_digest
+from sonho.data.parts import Part, TokenStore, part_digest
 from sonho.data.passes import Job
+from sonho.data.pictures import CHANNELS, Pictures
 from sonho.data.shards import Shard, ShardStore, map_offsets, shards_digest, sync_folder
 from sonho.data.splits import SPLITS, data_kind, read_shares
 from sonho.data.tokenise import Corpus, corpus_digest, tokenise, tokenizer_sha256
@@ -27,7 +30,7 @@ from sonho.text.tokenizer import Tokenizer
 
 MANIFEST = "manifest.json"
 _FORMAT = "sonho prepared data, version 1"
-_OURS = re.compile(r"(train|validation|test)(-source)?(-offsets|-labels|-tags)?(-\d{5}\.bin|\.tmp)")
+_OURS = re.compile(r"((train|validation|test)(-source)?(-offsets|-labels|-tags)?|pictures)(-\d{5}\.bin|\.tmp)")
 # Settings that only shape batches: changing them leaves the shards as they are.
 _FREE = ("kind", "objective", "batch_size", "bptt", "window", "stride", "prepare_megabytes")
 
@@ -77,6 +80,7 @@ def load_prepared(folder: str | Path, *, verify: bool = False) -> Corpus:
         source = tokenizer_from_json(manifest["source_tokenizer"]) if "source_tokenizer" in manifest else None
         parts = {name: _part(folder, name, fact, tokenizer, source, kind == "records") for name, fact in facts.items()}
         label_names = tuple(str(name) for name in manifest.get("label_names", []))
+        pictures = _pictures(folder, manifest["pictures"]) if "pictures" in manifest else None
         if manifest["digest"] != corpus_digest(tokenizer, kind, parts, label_names, source):
             raise ValueError("its digest does not fit its content")
         notes = [str(note) for note in manifest["notes"]]
@@ -88,8 +92,10 @@ def load_prepared(folder: str | Path, *, verify: bool = False) -> Corpus:
     if verify:
         for name, part in parts.items():
             _verify(folder, name, part)
+        if pictures is not None:
+            _verify_shards(pictures.store)
     held_out = parts.get("validation"), parts.get("test")
-    return Corpus(kind, tokenizer, train, *held_out, manifest["digest"], notes, label_names, source)
+    return Corpus(kind, tokenizer, train, *held_out, manifest["digest"], notes, label_names, source, pictures)
 
 
 def differing_settings(folder: str | Path, config: DataConfig) -> dict[str, Any]:
@@ -116,14 +122,7 @@ def _part(
     folder: Path, name: str, facts: dict[str, Any], tokenizer: Tokenizer, source: Tokenizer | None, records: bool
 ) -> Part:
     """One split from its facts. Names of files are made here, so that a manifest cannot point elsewhere."""
-    shards = [
-        Shard(f"{name}-{number:05d}.bin", count, bytes.fromhex(sha256).hex())
-        for number, (count, sha256) in enumerate(facts["shards"])
-    ]
-    if not shards:
-        raise ValueError(f"{name} has no shards")
-    for shard in shards:
-        _check_size(folder / shard.name, shard.count * tokenizer.dtype.itemsize)
+    store = _store(folder, name, facts["shards"], tokenizer.dtype)
     offsets = None
     if records:
         _check_size(_offsets_path(folder, name), (facts["records"] + 1) * 8)
@@ -141,8 +140,27 @@ def _part(
     counts = {key: facts[key] for key in ("num_chars", "num_bytes", "num_unknown", "num_cut")}
     if not all(type(count) is int and count >= 0 for count in counts.values()):
         raise ValueError(f"the counts of {name}")
-    store = ShardStore(folder, shards, tokenizer.dtype)
     return Part(store, offsets, digest=str(facts["digest"]), **labels, **counts)
+
+
+def _store(folder: Path, name: str, listed: list[Any], dtype: np.dtype) -> ShardStore:
+    shards = [
+        Shard(f"{name}-{number:05d}.bin", count, bytes.fromhex(sha256).hex())
+        for number, (count, sha256) in enumerate(listed)
+    ]
+    if not shards:
+        raise ValueError(f"{name} has no shards")
+    for shard in shards:
+        _check_size(folder / shard.name, shard.count * dtype.itemsize)
+    return ShardStore(folder, shards, dtype)
+
+
+def _pictures(folder: Path, facts: dict[str, Any]) -> Pictures:
+    names, (width, height) = tuple(str(name) for name in facts["names"]), facts["size"]
+    store = _store(folder, "pictures", facts["shards"], np.dtype(np.uint8))
+    if len(store) != len(names) * width * height * CHANNELS:
+        raise ValueError(f"{len(store)} bytes of {len(names)} pictures")
+    return Pictures(names, (width, height), store)
 
 
 def _facts(part: Part) -> dict[str, Any]:
@@ -163,9 +181,7 @@ def _facts(part: Part) -> dict[str, Any]:
 
 def _verify(folder: Path, name: str, part: Part) -> None:
     assert isinstance(part.tokens, ShardStore)
-    for shard in part.tokens.shards:
-        if _file_sha256(folder / shard.name) != shard.sha256:
-            raise DataError(f"{folder / shard.name} has been altered; prepare the data again")
+    _verify_shards(part.tokens)
     offsets = None if part.offsets is None else _one_file_digest(_offsets_path(folder, name))
     kind = _labelled(part)
     labels = None if kind is None else _one_file_digest(_labels_path(folder, name, kind))
@@ -176,6 +192,13 @@ def _verify(folder: Path, name: str, part: Part) -> None:
     if part.digest != digest:
         altered = f"{_offsets_path(folder, name)}{f' or its {kind}' if kind else ''}"
         raise DataError(f"{altered} has been altered; prepare the data again")
+
+
+def _verify_shards(store: TokenStore) -> None:
+    assert isinstance(store, ShardStore)
+    for shard in store.shards:
+        if _file_sha256(store.folder / shard.name) != shard.sha256:
+            raise DataError(f"{store.folder / shard.name} has been altered; prepare the data again")
 
 
 def _labelled(part: Part) -> LabelKind | None:
@@ -218,7 +241,8 @@ def _fingerprint(
     source_tokenizer: Tokenizer | None,
 ) -> str:
     """Changes whenever a file, a setting that matters or the tokenizer does."""
-    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    sources = [*files, *([Path(config.pictures)] if config.pictures and Path(config.pictures).exists() else [])]
+    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in sources]
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in _FREE}
     beside = [Path(path) for path in (*read_shares(config).test_files, *config.validation_files)]
     held_out = [path.stat().st_mtime_ns for path in beside if path.is_file()]
@@ -241,7 +265,7 @@ def _clear(folder: Path) -> None:
 
 def _write_manifest(folder: Path, corpus: Corpus, config: DataConfig, fingerprint: str) -> None:
     parts = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": _FORMAT,
         "kind": corpus.kind,
         "digest": corpus.digest,
@@ -255,6 +279,11 @@ def _write_manifest(folder: Path, corpus: Corpus, config: DataConfig, fingerprin
     }
     if corpus.source_tokenizer is not None:
         manifest["source_tokenizer"] = corpus.source_tokenizer.to_json()
+    if corpus.pictures is not None:
+        store = corpus.pictures.store
+        assert isinstance(store, ShardStore)
+        shards = [[shard.count, shard.sha256] for shard in store.shards]
+        manifest["pictures"] = {"names": corpus.pictures.names, "size": corpus.pictures.size, "shards": shards}
     temporary = folder / f"{MANIFEST}.tmp"
     try:
         with temporary.open("w", encoding="utf-8") as file:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from sonho.config import DataConfig
 from sonho.data.characters import blank, read_characters
 from sonho.data.dialogue import check_speakers, speaker_lines
 from sonho.data.files import display_name, expand, format_suffix
 from sonho.data.items import read_item_blocks
+from sonho.data.labels import is_labelled
 from sonho.data.objects import read_jsonl, read_parquet
 from sonho.data.sound import SUFFIX as SOUND
 from sonho.data.sound import read_sound
 from sonho.data.tables import read_table
 from sonho.errors import DataError, UsageError
 
-__all__ = ["expand", "iter_labelled_blocks", "iter_records", "iter_text"]
+__all__ = ["Block", "expand", "iter_blocks", "iter_records", "iter_text"]
 
 CHUNK_CHARS = 1 << 20
 ROWS_AT_ONCE = 4096
@@ -60,28 +62,56 @@ def iter_record_blocks(paths: Sequence[str | Path], config: DataConfig) -> Itera
                 yield [config.join.join(cells) for cells in block if not blank(cells)]
 
 
-def iter_labelled_blocks(paths: Sequence[str | Path], config: DataConfig) -> Iterator[tuple[list[str], list[str]]]:
-    """The items as in `iter_record_blocks`, and beside them the label of each.
+class Block(NamedTuple):
+    """Some thousands of items, with what stands beside them; a list that nothing stands in is empty.
 
-    The label stands in a column of a table; of a plain text it is the file's name without its suffixes.
-    Raises DataError for an item without a label.
+    Items of one group share a side of the split. `names`: of each item the label or the picture.
     """
-    names = label_names(config)
+
+    texts: list[str]
+    names: list[str]
+    groups: list[str]
+
+
+def iter_blocks(paths: Sequence[str | Path], config: DataConfig) -> Iterator[Block]:
+    """The items as in `iter_record_blocks`, with what the settings say that stands beside them.
+
+    A label or a picture stands in a column of a table, and so does the group, which is the picture where no column is
+    named; the label of a plain text is its file's name without suffixes. Raises DataError for an item without one.
+    """
+    check_speakers(config)
+    names, labelled = label_names(config), is_labelled(config)
     for file in expand(paths):
-        rows = _rows_of(file, config, labelled=True)
-        if rows is None:
-            label = _label_of(file)
-            for texts in read_item_blocks(file, config):
-                yield texts, [names.get(label, label)] * len(texts)
+        rows = _rows_of(file, config, beside=True)
+        if (config.pictures or config.group_column) and (rows is None or format_suffix(file) == SOUND):
+            wanted = "pictures" if config.pictures else "groups"
+            raise DataError(f"{display_name(file)} is no table, which {wanted} need: give a .csv, .tsv or .jsonl file")
+        if rows is not None:
+            yield from _blocks_of_rows(rows, file, config, names)
             continue
-        while block := list(islice(rows, ROWS_AT_ONCE)):
-            cells = [row for row in block if not blank(row[:-1])]
-            texts = [config.join.join(row[:-1]) for row in cells]
-            labels = [row[-1].strip() for row in cells]
-            if "" in labels:
-                shown = texts[labels.index("")][:40]
-                raise DataError(f"{display_name(file)}: the row of {shown!r} has no label; give it one or take it out")
-            yield texts, [names.get(label, label) for label in labels]
+        label = _label_of(file)
+        for texts in read_item_blocks(file, config):
+            yield Block(texts, [names.get(label, label)] * len(texts) if labelled else [], [])
+
+
+def _blocks_of_rows(
+    rows: Iterator[list[str]], file: Path, config: DataConfig, renamed: dict[str, str]
+) -> Iterator[Block]:
+    grouped, kind = bool(config.group_column), "picture" if config.pictures else "label"
+    named = bool(config.pictures) or is_labelled(config)
+    width = grouped + named
+    while block := list(islice(rows, ROWS_AT_ONCE)):
+        cells = [row for row in block if not blank(row[: len(row) - width])]
+        texts = [config.join.join(row[: len(row) - width]) for row in cells]
+        names = [row[-width].strip() for row in cells] if named else []
+        groups = [row[-1].strip() or text for row, text in zip(cells, texts, strict=True)] if grouped else []
+        if "" in names:
+            shown = texts[names.index("")][:40]
+            raise DataError(f"{display_name(file)}: the row of {shown!r} has no {kind}; give it one or take it out")
+        if config.pictures:
+            yield Block(texts, names, groups or names)
+        else:
+            yield Block(texts, [renamed.get(name, name) for name in names], groups)
 
 
 def label_names(config: DataConfig) -> dict[str, str]:
@@ -123,13 +153,13 @@ def _label_of(file: Path) -> str:
     return file.name.split(".")[0]
 
 
-def _rows_of(file: Path, config: DataConfig, *, labelled: bool = False) -> Iterator[list[str]] | None:
+def _rows_of(file: Path, config: DataConfig, *, beside: bool = False) -> Iterator[list[str]] | None:
     """The rows of a table, of which a sound is one with a single cell; None for a plain text."""
     suffix = format_suffix(file)
     if suffix == SOUND:
-        return iter([[read_sound(file), *([_label_of(file)] if labelled else [])]])
+        return iter([[read_sound(file), *([_label_of(file)] if beside and is_labelled(config) else [])]])
     if suffix in (".csv", ".tsv", ".tab"):
-        return read_table(file, config, "," if suffix == ".csv" else "\t", labelled=labelled)
+        return read_table(file, config, "," if suffix == ".csv" else "\t", beside=beside)
     if suffix in (".jsonl", ".ndjson"):
-        return read_jsonl(file, config, labelled=labelled)
-    return read_parquet(file, config, labelled=labelled) if suffix == ".parquet" else None
+        return read_jsonl(file, config, beside=beside)
+    return read_parquet(file, config, beside=beside) if suffix == ".parquet" else None

@@ -12,18 +12,21 @@ from pathlib import Path
 from sonho.config import DataConfig
 from sonho.data.characters import MAX_LINE_CHARS, read_lines
 from sonho.data.files import display_name
+from sonho.data.labels import is_labelled
 from sonho.errors import DataError
 
 # Read when no column is named: the first of these that the table has.
 USUAL_COLUMNS = ("text", "title", "sentence", "content", "name", "headline", "caption", "lyrics", "message", "smiles")
 # The same for labels.
 USUAL_LABELS = ("label", "class", "category", "topic", "language", "sentiment", "intent")
+# And for pictures.
+USUAL_PICTURES = ("image", "picture", "photo", "file", "filename", "file_name", "path", "image_path")
 
 _END = "\ue000 end of the table \ue001"
 
 
-def read_table(path: Path, config: DataConfig, delimiter: str, *, labelled: bool = False) -> Iterator[list[str]]:
-    """The chosen cells of each row, in the order of `config.columns`; `labelled` puts the label behind them.
+def read_table(path: Path, config: DataConfig, delimiter: str, *, beside: bool = False) -> Iterator[list[str]]:
+    """The chosen cells of each row, in the order of `config.columns`; `beside` puts the rest of a row behind them.
 
     The first row is the header, unless the columns are given as numbers, counted from 1.
     Raises DataError for an unknown column, a row that is too short, or a quote that never closes.
@@ -33,7 +36,7 @@ def read_table(path: Path, config: DataConfig, delimiter: str, *, labelled: bool
     if first is None:
         return
     where = display_name(path)
-    named = named_columns(config, first, where, labelled, ", or its number (2) if the first row is no header")
+    named = named_columns(config, first, where, beside, ", or its number (2) if the first row is no header")
     wanted, has_header = find_columns(named, first, where)
     if not has_header:
         rows = chain([(line, first)], rows)
@@ -78,21 +81,31 @@ def find_column(name: str, known: Sequence[str], where: str, setting: str = "col
 
 
 def named_columns(
-    config: DataConfig, known: Sequence[str], where: str, labelled: bool, advice: str = ""
+    config: DataConfig, known: Sequence[str], where: str, beside: bool, advice: str = ""
 ) -> Sequence[str]:
-    """The columns that are read: those of the text, and behind them, where it is wanted, that of the label."""
-    if not labelled:
-        return config.columns or [default_column(known, where, advice)]
-    label = config.label_column or default_label_column(known, where)
-    texts = config.columns or [default_column([name for name in known if name != label], where, advice)]
-    return [*texts, label]
+    """The columns that are read: those of the text, and behind them, where it is wanted, what stands beside it."""
+    others = beside_columns(config, known, where) if beside else []
+    texts = config.columns or [default_column([name for name in known if name not in others], where, advice)]
+    return [*texts, *others]
 
 
-def default_label_column(known: Sequence[str], where: str) -> str:
-    """The column of the label when none is named. Raises DataError where no column is called so."""
-    found = next((name for name in known if name.strip().lower() in USUAL_LABELS), None)
+def beside_columns(config: DataConfig, known: Sequence[str], where: str) -> list[str]:
+    """The columns of the label or picture, and of the group, as far as there are any, in this order.
+
+    Where none is named it is the first that is usual. Raises DataError where no column is called so.
+    """
+    found = []
+    if config.pictures:
+        found.append(config.picture_column or _usual_column(USUAL_PICTURES, "pictures", "picture_column", known, where))
+    elif is_labelled(config):
+        found.append(config.label_column or _usual_column(USUAL_LABELS, "labels", "label_column", known, where))
+    return found + ([config.group_column] if config.group_column else [])
+
+
+def _usual_column(usual: Sequence[str], what: str, setting: str, known: Sequence[str], where: str) -> str:
+    found = next((name for name in known if name.strip().lower() in usual), None)
     if found is None:
-        raise DataError(f"{where} needs a column of labels; name it with data.label_column; it has: {_listed(known)}")
+        raise DataError(f"{where} needs a column of {what}; name it with data.{setting}; it has: {_listed(known)}")
     return found
 
 

@@ -19,6 +19,8 @@ from sonho.data.notes import part_notes
 from sonho.data.pairs import encode_pairs, iter_pairs, read_pairs
 from sonho.data.parts import Part
 from sonho.data.passes import Job, read_records, read_stream
+from sonho.data.pictures import Pictures, read_pictures
+from sonho.data.sources import iter_blocks
 from sonho.data.splits import data_kind, read_shares
 from sonho.errors import DataError, UsageError
 from sonho.text.steps import Steps
@@ -40,6 +42,7 @@ class Corpus:
     notes: list[str] = field(default_factory=list)  # sentences to print
     label_names: tuple[str, ...] = ()  # of labelled records, by number
     source_tokenizer: Tokenizer | None = None  # of pairs whose sources have one of their own
+    pictures: Pictures | None = None  # of records that have one: by the numbers in the parts' `labels`
 
 
 def tokenise(job: Job) -> Corpus:
@@ -54,6 +57,12 @@ def tokenise(job: Job) -> Corpus:
         if kind != "records":
             raise UsageError(f"labels belong to records, but data.kind is {kind}; leave it out or take --kind records")
         job = replace(job, label_names=job.label_names or _names_of(job))
+    if job.config.pictures:
+        if kind != "records" or job.labelled or job.numbered:
+            raise UsageError("data.pictures has one for each record; take --kind records, and no labels or vectors")
+        job = with_pictures(job)
+    if job.config.group_column and kind != "records":
+        raise UsageError("data.group_column keeps records together; take --kind records")
     if job.numbered and (kind != "records" or job.labelled):
         raise UsageError("data.vectors has a row for each record; take --kind records, and no labels beside it")
     source_tokenizer: Tokenizer | None = None
@@ -77,6 +86,7 @@ def tokenise(job: Job) -> Corpus:
             notes.append(f"{name}: {', '.join(map(display_name, files))}")
     if source_tokenizer is not None:
         notes.append(f"source: {vocabulary_note(source_tokenizer)}")
+    notes += [] if job.pictures is None else job.pictures.notes()
     notes.append(vocabulary_note(tokenizer))
     for name, part in parts.items():
         notes += part_notes(name, part, job.config)
@@ -98,13 +108,21 @@ def tokenise(job: Job) -> Corpus:
         notes=notes,
         label_names=job.label_names,
         source_tokenizer=source_tokenizer,
+        pictures=job.pictures,
     )
+
+
+def with_pictures(job: Job) -> Job:
+    """The job with the pictures that its rows name, and those of a test file. Raises what `read_pictures` does."""
+    blocks = iter_blocks([*job.files, *job.config.validation_files, *read_shares(job.config).test_files], job.config)
+    names = dict.fromkeys(name for block in blocks for name in block.names)
+    return replace(job, pictures=read_pictures(list(names), job.config, job.folder))
 
 
 def _names_of(job: Job) -> tuple[str, ...]:
     """Every label in the files; one that only the test has is told by `label_ids`."""
     steps = Steps.of(job.config) if job.tokenizer is None else job.tokenizer.steps
-    return find_label_names(labels for _, labels in job.labelled_blocks(steps))
+    return find_label_names(block.names for block in job.blocks(steps))
 
 
 def encode_whole(job: Job, name: str = "text") -> Part:
@@ -118,9 +136,9 @@ def encode_whole(job: Job, name: str = "text") -> Part:
     with PartWriter(job.tokenizer, name, records=records, folder=job.folder, labelled=labelled) as writer:
         if records:
             first = 0
-            for block, labels in job.labelled_blocks(job.tokenizer.steps):
-                write_records(block, writer, job.config, watch=True, labels=job.marks(labels, first, len(block)))
-                first += len(block)
+            for texts, names, _ in job.blocks(job.tokenizer.steps):
+                write_records(texts, writer, job.config, watch=True, labels=job.marks(names, first, len(texts)))
+                first += len(texts)
         else:
             write_stream(job.chunks(), writer, watch=True)
         part = writer.finish()

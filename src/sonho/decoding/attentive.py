@@ -65,9 +65,9 @@ class AttentiveDecoder:
             after += new[: layer.memories]
         return hidden[:, 0], tuple(after)
 
-    def readout(self, hidden: Array, context: Array) -> Array:
+    def readout(self, hidden: Array, context: Array | None) -> Array:
         """r = tanh(W [h; context] + b), (B, R)."""
-        both = np.concatenate([hidden, context], axis=1)
+        both = hidden if context is None else np.concatenate([hidden, context], axis=1)
         return np.asarray(np.tanh(both @ self.arrays["combine.weight"].T + self.arrays["combine.bias"]))
 
     def _layer(self, index: int) -> RecurrentLayer:
@@ -85,7 +85,8 @@ class Attended:
         self.decoder, self.values = decoder, values
         self.vocab_size = decoder.vocab_size
         arrays = decoder.arrays
-        self.keys: Array = values @ arrays["attention.key"].T  # (N, S, A)
+        key = arrays.get("attention.key")
+        self.keys: Array | None = None if key is None else values @ key.T  # (N, S, A)
         inside = np.arange(values.shape[1]) < lengths[:, None]  # (N, S)
         self.outside = np.where(inside, np.float32(0), np.float32(-np.inf))
         self.mean: Array = (values * inside[:, :, None]).sum(axis=1) / lengths[:, None].astype(np.float32)
@@ -94,24 +95,26 @@ class Attended:
         """The state before any token, (N, ...): the items' numbers, then what the decoder remembers."""
         return (np.arange(len(self.values)), *self.decoder.first_state(self.mean))
 
-    def step(self, tokens: Array, state: State) -> tuple[Array, State, Array]:
-        """`tokens` (B,) to logits (B, V), the new state and the attention (B, S).
+    def step(self, tokens: Array, state: State) -> tuple[Array, State, Array | None]:
+        """`tokens` (B,) to logits (B, V), the new state and the attention (B, S), if there is any.
 
         The rows of an item stand together, as many of each as of any other.
         """
         decoder, items = self.decoder, state[0]
         hidden, after = decoder.run(tokens, state[1:])
-        width = int(np.count_nonzero(items == items[0]))
-        context, weights = self._look(hidden, items[::width], width)
+        context, weights = None, None
+        if self.keys is not None:
+            width = int(np.count_nonzero(items == items[0]))
+            context, weights = self._look(hidden, items[::width], self.keys[items[::width]])
         readout = decoder.readout(hidden, context)
         logits: Array = readout @ decoder.output_weight
         logits += decoder.output_bias
         return logits, (items, *after, *([readout] if decoder.config.input_feeding else [])), weights
 
-    def _look(self, hidden: Array, items: Array, width: int) -> tuple[Array, Array]:
-        """Contexts (B, D) and weights (B, S) of `width` rows for each of the items."""
-        arrays, queries = self.decoder.arrays, hidden.reshape(len(items), width, -1)  # (N, B/N, Q)
-        keys, values = self.keys[items], self.values[items]
+    def _look(self, hidden: Array, items: Array, keys: Array) -> tuple[Array, Array]:
+        """Contexts (B, D) and weights (B, S) of the rows of the items, which have these keys (N, S, A)."""
+        arrays, queries = self.decoder.arrays, hidden.reshape(len(items), -1, hidden.shape[1])  # (N, B/N, Q)
+        values = self.values[items]
         if self.decoder.config.attention == "additive":
             sums = np.tanh((queries @ arrays["attention.query"].T)[:, :, None] + keys[:, None])
             scores = sums @ arrays["attention.vector"]

@@ -73,7 +73,7 @@ def search(
     history: list[_Past] = []
     while len(active):
         logits, state, weights = step(tokens, state)
-        likely = totals[:, :, None] + _log_softmax(logits).reshape(len(active), width, -1)  # (N, K, V)
+        likely = totals[:, :, None] + log_softmax(logits).reshape(len(active), width, -1)  # (N, K, V)
         ends, grows = _candidates(likely, width, eos_id)
         searched = np.ones(len(active), bool)
         for place, number in enumerate(active.tolist()):
@@ -127,7 +127,7 @@ def _trace(history: list[_Past], weights: Array | None, last: _Row, settings: Be
     return Hypothesis(ids, score, last.total, last.token is None, attention)
 
 
-def _log_softmax(logits: Array) -> Array:
+def log_softmax(logits: Array) -> Array:
     """Of each row of (B, V)."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -101,6 +101,7 @@ KINDS: dict[TaskName, tuple[str, str]] = {
     "classify": ("classifier", "use predict, or evaluate on labelled text"),
     "tag": ("tagger", "use predict, or evaluate on text"),
     "translate": ("translation model", "use translate, or evaluate on pairs of texts"),
+    "caption": ("captioner", "use caption, or evaluate on a table of pictures and texts"),
 }
 
 

@@ -1,29 +1,15 @@
-"""Translations against their references: BLEU and chrF by sacrebleu, with signatures that say how they were counted.
-
-Knows texts and figures, not models. sacrebleu (Post 2018) is an extra: `sonho[translate]`.
-"""
+"""Translations against their references. Knows texts and figures, not models."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sonho.decoding.encoder_decoder import Score
-from sonho.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far texts agree with their references, 0 to 100 each."""
-
-    bleu: float
-    chrf: float
-    bleu_signature: str
-    chrf_signature: str
+from sonho.evaluation.agreement import Agreement, agreement
 
 
 @dataclass(frozen=True)
@@ -63,30 +49,5 @@ def translation_report(
         tokens=score.tokens,
         accuracy=score.correct / max(score.tokens, 1),
         beam=beam,
-        agreement=agreement(texts, references) if agree else None,
-    )
-
-
-def has_sacrebleu() -> bool:
-    return importlib.util.find_spec("sacrebleu") is not None
-
-
-def check_sacrebleu() -> None:
-    """Raise UsageError where it is not installed."""
-    if not has_sacrebleu():
-        raise UsageError("BLEU and chrF need the package sacrebleu; pip install 'sonho[translate]'")
-
-
-def agreement(texts: Sequence[str], references: Sequence[str]) -> Agreement:
-    """BLEU and chrF of a corpus, with sacrebleu's defaults. Raises UsageError where it is not installed."""
-    check_sacrebleu()
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-
-    bleu, chrf = BLEU(), CHRF()
-    return Agreement(
-        bleu=bleu.corpus_score(texts, [references]).score,
-        chrf=chrf.corpus_score(texts, [references]).score,
-        bleu_signature=str(bleu.get_signature()),
-        chrf_signature=str(chrf.get_signature()),
+        agreement=agreement(texts, [[one] for one in references]) if agree else None,
     )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sonho.config import ModelConfig
 from sonho.errors import UsageError
 from sonho.models.language_model import Output
-from sonho.nn.attention import Attention, Memory
+from sonho.nn.attention import Attention, Memory, make_memory
 from sonho.nn.dropout import drop
 from sonho.nn.first_state import FirstState
 from sonho.nn.losses import IGNORED, cross_entropy
@@ -26,9 +26,10 @@ from sonho.nn.recurrent import LayerState, Recurrent
 class AttentiveDecoder(nn.Module):
     """Recurrent layers, attention, and r = tanh(W [h; context] + b), from which the output layer predicts.
 
-    The first state of each layer is made from the mean of the memory. By default a layer is one call for all steps;
-    with `config.input_feeding` (Luong et al. 2015) the readout of a step is an input of the next, so that the steps
-    are made one after the other. The readout has the size of the embedding where the output layer is tied
+    The first state of each layer is made from the mean of the memory; with `config.attention = "none"` that is all that
+    is known of it, and r = tanh(W h + b). By default a layer is one call for all steps; with `config.input_feeding`
+    (Luong et al. 2015) the readout of a step is an input of the next, so that the steps are made one after the other.
+    The readout has the size of the embedding where the output layer is tied
     to it, else H. `masked_ids` are never predicted.
     """
 
@@ -53,8 +54,10 @@ class AttentiveDecoder(nn.Module):
             )
             layer.first = FirstState(config.cell, size, memory_size)
             self.layers.append(layer)
-        self.attention = Attention(config.attention, size, memory_size)
-        self.combine = nn.Linear(size + memory_size, readout)
+        self.attention: Attention | None = None
+        if config.attention != "none":
+            self.attention = Attention(config.attention, size, memory_size)
+        self.combine = nn.Linear(size + (memory_size if self.attention else 0), readout)
         nn.init.xavier_uniform_(self.combine.weight)
         nn.init.zeros_(self.combine.bias)
         self.output = Output(readout, vocab_size, tied=config.tied)
@@ -63,8 +66,8 @@ class AttentiveDecoder(nn.Module):
         self.register_buffer("mask", mask, persistent=False)
         self.mask: Tensor
 
-    def forward(self, tokens: Tensor, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, T, V) after each of `tokens` (N, T), and the attention (N, T, S).
+    def forward(self, tokens: Tensor, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits (N, T, V) after each of `tokens` (N, T), and the attention (N, T, S), if there is any.
 
         `values` (N, S, D) is the memory, of which the first `lengths` (N,) of a row count, at least one.
         """
@@ -88,9 +91,9 @@ class AttentiveDecoder(nn.Module):
         assert self.embedding is not None  # check_decoder_config: tied needs an embedding
         return self.embedding.weight
 
-    def _readout(self, tokens: Tensor, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def _readout(self, tokens: Tensor, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the output layer is given, (N, T, R), and the attention (N, T, S)."""
-        memory = self.attention.memory(values, lengths)
+        memory = make_memory(self.attention, values, lengths)
         states = self._first_states(memory)
         inputs, embedding = self._inputs(tokens)
         if not self.config.input_feeding:
@@ -103,7 +106,8 @@ class AttentiveDecoder(nn.Module):
             readout, weights = self._combine(hidden, memory)
             fed = readout[:, 0]
             made.append((readout, weights))
-        return torch.cat([readout for readout, _ in made], dim=1), torch.cat([weights for _, weights in made], dim=1)
+        looked = [weights for _, weights in made if weights is not None]
+        return torch.cat([readout for readout, _ in made], dim=1), torch.cat(looked, dim=1) if looked else None
 
     def _first_states(self, memory: Memory) -> list[LayerState]:
         counted = memory.inside[:, :, None]
@@ -132,9 +136,12 @@ class AttentiveDecoder(nn.Module):
             after.append(new)
         return hidden, after
 
-    def _combine(self, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        context, weights = self.attention(hidden, memory)
-        readout = torch.tanh(self.combine(torch.cat([hidden, context], dim=-1)))  # (N, T, R)
+    def _combine(self, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        weights = None
+        if self.attention is not None:
+            context, weights = self.attention(hidden, memory)
+            hidden = torch.cat([hidden, context], dim=-1)
+        readout = torch.tanh(self.combine(hidden))  # (N, T, R)
         return drop(readout, self.config.dropout, self.config.dropout_kind, self.training), weights
 
 
@@ -147,6 +154,8 @@ def check_decoder_config(config: ModelConfig) -> None:
     """Raise UsageError for what an attentive decoder cannot be built of."""
     if config.cell not in ("lstm", "gru", "rnn"):
         raise UsageError(f"model.task={config.task} needs a recurrent cell, lstm, gru or rnn, not {config.cell}")
+    if config.attention == "none" and config.task != "caption":
+        raise UsageError(f"model.attention=none is for captions; leave it out with model.task={config.task}")
     if config.layer_norm:
         raise UsageError(f"model.layer_norm is of language models; leave it out with model.task={config.task}")
     if config.tied and not config.embedding_dim:

@@ -37,11 +37,6 @@ class Attention(nn.Module):
             self.query = nn.Parameter(nn.init.xavier_uniform_(torch.empty(query_size, query_size)))
             self.vector = nn.Parameter(nn.init.normal_(torch.empty(query_size), std=query_size**-0.5))
 
-    def memory(self, values: Tensor, lengths: Tensor) -> Memory:
-        """Values (N, S, D), of which the first `lengths` (N,) of a row count, at least one."""
-        inside = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
-        return Memory(values, values @ self.key.T, inside)
-
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Queries (N, T, Q) to contexts (N, T, D) and the weights (N, T, S), which are 0 behind a row's length."""
         if self.kind == "additive":
@@ -51,3 +46,9 @@ class Attention(nn.Module):
             scores = queries @ memory.keys.mT * queries.shape[-1] ** -0.5  # (N, T, S)
         weights = scores.masked_fill(~memory.inside[:, None], -torch.inf).softmax(dim=-1)
         return weights @ memory.values, weights
+
+
+def make_memory(attention: Attention | None, values: Tensor, lengths: Tensor) -> Memory:
+    """Values (N, S, D), of which the first `lengths` (N,) of a row count, at least one; keys for an attention."""
+    inside = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
+    return Memory(values, values if attention is None else values @ attention.key.T, inside)

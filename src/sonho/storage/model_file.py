@@ -16,8 +16,10 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
                                       directions upper layers have D = 2H, and of output.weight H becomes 2H
     attention.weight      (2H)        classify with pooling = attention
                                       classify, tag: V of the output is the number of labels
-    decoder.*                         translate: the decoder, see below; outside it stands the encoder, which has the
-                                      layers of a classifier and V of the source, and no output
+    pictures.*                        caption: the encoder, see nn/picture_encoder.py: convolutions (O, I, K, K) and of
+                                      their batch norms scale, shift, mean and variance (O)
+    decoder.*                         translate, caption: the decoder, see below; outside it stands the encoder, which
+                                      of a translation has the layers of a classifier, V of the source, and no output
     gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
     prior.NAME            counts of the text beside the network, see prior.py; or none
 
@@ -158,12 +160,14 @@ def _check_arrays(loaded: ModelFile) -> None:
     if loaded.model.cell == "ngram":
         return _check_ngram(loaded.arrays, loaded.model.order)
     translates = loaded.model.task == "translate"
+    attends = loaded.model.task in ("translate", "caption")
     if loaded.source_tokenizer is not None and not translates:
         raise DataError(f"a second vocabulary, but the task {loaded.model.task!r}")
-    wanted = (loaded.model.embedding_dim or 1) if translates else loaded.model.hidden_size
+    wanted = (loaded.model.embedding_dim or 1) if attends else loaded.model.hidden_size
     if loaded.model.tied and loaded.model.embedding_dim != wanted:
-        raise DataError(f"tied weights need {'an embedding' if translates else 'embedding_dim = hidden_size'}")
-    if loaded.model.attention not in ("multiplicative", "additive"):
+        raise DataError(f"tied weights need {'an embedding' if attends else 'embedding_dim = hidden_size'}")
+    known = ("multiplicative", "additive", "none")[: 3 if loaded.model.task == "caption" else 2]
+    if loaded.model.attention not in known:
         raise DataError(f"attention {loaded.model.attention!r}")
     if loaded.model.num_layers > len(loaded.arrays):
         raise DataError(f"{loaded.model.num_layers} layers, but only {len(loaded.arrays)} arrays")

@@ -32,6 +32,9 @@ def expected_shapes(
         if not source_size:
             own.pop("embedding.weight", None)
         return {**shapes, **{f"decoder.{name}": shape for name, shape in own.items()}}
+    if config.task == "caption":
+        own = _decoder_shapes(config, vocab_size, config.picture_channels << config.picture_blocks)
+        return {**_picture_shapes(config), **{f"decoder.{name}": shape for name, shape in own.items()}}
     if config.embedding_dim:
         shapes["embedding.weight"] = (vocab_size, config.embedding_dim)
     size, inputs = config.hidden_size, config.embedding_dim or vocab_size
@@ -92,6 +95,23 @@ def _encoder_shapes(config: ModelConfig, vocab_size: int) -> tuple[Shapes, int]:
     return shapes, width
 
 
+def _picture_shapes(config: ModelConfig) -> Shapes:
+    """Those of nn/picture_encoder.py, which reads five numbers a pixel: the colours, x and y."""
+    layers = {"stem": (config.picture_channels, 5, 3)}  # outputs, inputs, side of the kernel
+    for block in range(config.picture_blocks):
+        inputs, outputs = config.picture_channels << block, config.picture_channels << (block + 1)
+        layers |= {
+            f"blocks.{block}.one": (outputs, inputs, 3),
+            f"blocks.{block}.two": (outputs, outputs, 3),
+            f"blocks.{block}.shortcut": (outputs, inputs, 1),
+        }
+    shapes: Shapes = {}
+    for name, (outputs, inputs, kernel) in layers.items():
+        shapes[f"pictures.{name}.weight"] = (outputs, inputs, kernel, kernel)
+        shapes |= {f"pictures.{name}.{part}": (outputs,) for part in ("scale", "shift", "mean", "variance")}
+    return shapes
+
+
 def _decoder_shapes(config: ModelConfig, vocab_size: int, memory_size: int) -> Shapes:
     """Those of models/attentive_decoder.py."""
     size, rows = config.hidden_size, GATES[config.cell] * config.hidden_size
@@ -108,10 +128,12 @@ def _decoder_shapes(config: ModelConfig, vocab_size: int, memory_size: int) -> S
         shapes[f"layers.{layer}.first.bias"] = (first,)
     if config.input_feeding:
         shapes["layers.0.weight_condition"] = (rows, readout)
-    shapes["attention.key"] = (size, memory_size)
+    if config.attention != "none":
+        shapes["attention.key"] = (size, memory_size)
     if config.attention == "additive":
         shapes |= {"attention.query": (size, size), "attention.vector": (size,)}
-    shapes |= {"combine.weight": (readout, size + memory_size), "combine.bias": (readout,)}
+    looked = 0 if config.attention == "none" else memory_size
+    shapes |= {"combine.weight": (readout, size + looked), "combine.bias": (readout,)}
     if not config.tied:
         shapes["output.weight"] = (vocab_size, readout)
     return {**shapes, "output.bias": (vocab_size,)}

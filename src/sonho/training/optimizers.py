@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sonho.config import TrainingConfig
 from sonho.native import library
 from sonho.nn.causal_conv import CausalConv
+from sonho.nn.picture_encoder import ConvNorm
 from sonho.nn.recurrent import Recurrent
 from sonho.training.adamw import AdamW, Optimizer
 
@@ -115,7 +116,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[AnyOptimiz
     matrices = _muon_groups(model) if config.optimizer == "muon" else []
     table = _one_hot_table(model) + _condition_maps(model)
     taken = {id(p) for group in matrices for p in group["params"]} | {id(p) for p in table}
-    rest = [p for p in model.parameters() if id(p) not in taken]
+    rest = [p for p in model.parameters() if id(p) not in taken and p.requires_grad]
     groups = [
         {"params": [p for p in rest if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
@@ -163,6 +164,8 @@ def _muon_groups(model: nn.Module) -> list[dict[str, Any]]:
     decoder: Any = getattr(model, "decoder", None)
     if decoder is not None:
         groups += _around_attention(decoder)
+    convolutions = [layer.weight for layer in model.modules() if isinstance(layer, ConvNorm)]
+    groups += [{"params": convolutions, "gates": 1}] if convolutions else []
     return groups
 
 
@@ -174,7 +177,9 @@ def _around_attention(decoder: Any) -> list[dict[str, Any]]:
         if layer.weight_condition is not None:
             gates = len(layer.weight_condition) // layer.hidden_size
             groups.append({"params": [layer.weight_condition], "gates": gates})
-    attention = [parameter for parameter in decoder.attention.parameters() if parameter.dim() > 1]
+    attention: list[nn.Parameter] = []
+    if decoder.attention is not None:
+        attention = [parameter for parameter in decoder.attention.parameters() if parameter.dim() > 1]
     return [*groups, {"params": [*attention, decoder.combine.weight], "gates": 1}]
 
 

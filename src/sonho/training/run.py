@@ -31,7 +31,8 @@ from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
 from sonho.training.held_out import choose_validation
 from sonho.training.language import Say
-from sonho.training.plan import Plan, intervals, plan, step_tokens
+from sonho.training.plan import Plan, fill, intervals, plan, step_tokens
+from sonho.training.plan_captions import plan_captions, prepare_captions
 from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
 from sonho.training.plan_pairs import plan_pairs, prepare_pairs
 from sonho.training.prior import check_prior
@@ -130,6 +131,8 @@ def _fresh(
             config.data.level = start.tokenizer.level  # how bytes are read depends on it
             if start.model.task == "generate":
                 start = grown_model(start, paths, config.data)
+            if start.model.task == "caption":
+                config = fill(config, given, {"data.picture_size": start.record["data"]["picture_size"]})
             beside = {key: getattr(config.model, key) for key in BESIDE_THE_NETWORK}
             config.model = replace(start.model, **beside)
             given |= {f"model.{key}" for key in to_dict(config.model)}
@@ -173,6 +176,8 @@ def train_corpus(
 
 def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Plan:
     """What to train and why; measures this machine where the budget is minutes, of which `spent` seconds are gone."""
+    if config.model.task == "caption":
+        return plan_captions(config, given, corpus)
     if config.model.task in OF_LABELS:
         return plan_labels(config, given, corpus)
     if config.model.task == "translate":
@@ -212,6 +217,8 @@ def prepared(config: Config, given: Set[str], paths: Sequence[str]) -> Config:
     """The settings with what the task says of the data."""
     if config.model.task in OF_LABELS:
         return prepare_labels(config, given)
+    if config.model.task == "caption":
+        return prepare_captions(config, given, paths)
     return prepare_pairs(config, given, paths) if config.model.task == "translate" else config
 
 

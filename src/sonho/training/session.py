@@ -18,6 +18,7 @@ from sonho.config import Config, TaskName, to_dict
 from sonho.data.corpus import Corpus, Part, resolved_item
 from sonho.errors import UsageError
 from sonho.evaluation.evaluate import evaluate
+from sonho.evaluation.evaluate_captions import CaptionReport
 from sonho.evaluation.labels import LabelReport
 from sonho.evaluation.metrics import Report
 from sonho.evaluation.prior_counts import num_bytes
@@ -29,6 +30,7 @@ from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file
 from sonho.text import masked_ids
 from sonho.training.budget import Budget, make_budget
 from sonho.training.callbacks import Callback, RunRecord, TensorBoard
+from sonho.training.captioning import CaptioningTask
 from sonho.training.checkpoint import restore, save_checkpoint
 from sonho.training.ending import read_end
 from sonho.training.labelling import LabellingTask
@@ -49,7 +51,7 @@ BEFORE_END_NAME = "before-end.safetensors"
 GATE_SECONDS = 5.0
 
 
-AnyReport = Report | LabelReport | TranslationReport
+AnyReport = Report | LabelReport | TranslationReport | CaptionReport
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Result:
     task: TaskName = "generate"
     validation: AnyReport | None = None
     test: AnyReport | None = None
-    baselines: dict[str, float] = field(default_factory=dict)  # bits per character; accuracy, of labels; BLEU, of pairs
+    baselines: dict[str, float] = field(default_factory=dict)  # bits per character; accuracy, of labels; or BLEU
     # The same parts with the n-gram prior, where there is one: figures of their own, never mixed up with the pure ones.
     validation_with_prior: Report | None = None
     test_with_prior: Report | None = None
@@ -90,7 +92,9 @@ class Session:
         self.task = make_task(config, corpus, say, start)
         self.corpus, self.batches = self.task.corpus, self.task.batches
         if checkpoint is not None and checkpoint[0].get("told", "") != self.task.told_digest:
-            raise UsageError("the vectors or labels are not those that this run was trained on; give the old ones")
+            raise UsageError(
+                "the pictures, vectors or labels are not those that this run was trained on; give the old ones"
+            )
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
         self.item = resolved_item(paths, config.data)
         self.end_tokens = 0  # of the held-out part, learned from when all is measured
@@ -173,7 +177,7 @@ class Session:
         """The weights now in the model, as a model file. Nothing in it depends on the clock or the machine."""
         counters = self.trainer.counters
         data = to_dict(self.config.data)
-        data["test"] = data["vectors"] = ""  # may be paths of this machine
+        data["test"] = data["vectors"] = data["pictures"] = ""  # may be paths of this machine
         data["validation_files"] = []
         data["item"] = self.item  # a text at hand has no suffix that tells it
         validated = counters.curve[-1][1] if counters.curve else None
@@ -291,4 +295,6 @@ def make_task(config: Config, corpus: Corpus, say: Say, start: ModelFile | None 
         return LanguageTask(config, corpus, say, start)
     if config.model.task == "translate":
         return TranslationTask(config, corpus, say, start)
+    if config.model.task == "caption":
+        return CaptioningTask(config, corpus, say, start)
     return LabellingTask(config, corpus, say, start)

@@ -16,7 +16,8 @@ from sonho.data.records import take_records
 from sonho.decoding.beam import BeamSettings
 from sonho.decoding.encoder_decoder import TranslationRunner
 from sonho.errors import UsageError
-from sonho.evaluation.translation import TranslationReport, agreement, has_sacrebleu, translation_report
+from sonho.evaluation.agreement import agreement, has_sacrebleu
+from sonho.evaluation.translation import TranslationReport, translation_report
 from sonho.models.encoder_decoder import EncoderDecoder
 from sonho.models.language_model import State, load_arrays, to_arrays
 from sonho.storage.condition import Condition
@@ -92,7 +93,8 @@ class TranslationTask:
         part = _some(self.corpus.validation, MOST_PAIRS)
         assert part.source is not None
         texts = self._texts(part.source, self.corpus.source_tokenizer or self.corpus.tokenizer)
-        return {"source as it is": round(agreement(texts, self._texts(part, self.corpus.tokenizer)).bleu, 4)}
+        references = [[text] for text in self._texts(part, self.corpus.tokenizer)]
+        return {"source as it is": round(agreement(texts, references).bleu, 4)}
 
     def samples(self, made: ModelFile, number: int, *, gallery: bool = False) -> Iterator[dict[str, Any]]:
         """Held-out texts, others each time, with their translations and what these should be."""
