@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from sonho import load
 from sonho.cli.main import main
 from sonho.errors import UsageError
 
@@ -162,3 +163,15 @@ def test_the_doors_of_the_package_translate(run):
         model.generate("x")
     with pytest.raises(UsageError, match="texts must be a list"):
         model.translate("Der Hund")
+
+
+def test_no_two_of_the_best_read_alike(run, monkeypatch):
+    model = load(run)
+    found = model.runner.translate
+
+    def repeated(*arguments, **options):
+        return [[one for one in row for _ in range(2)] for row in found(*arguments, **options)]
+
+    monkeypatch.setattr(model.runner, "translate", repeated)
+    [translation] = model.translate(["Der Hund 3 läuft."], beam=4, n_best=3)
+    assert len({one.text for one in translation.candidates}) == len(translation.candidates) > 1

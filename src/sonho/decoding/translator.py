@@ -8,7 +8,7 @@ print(found.text, [candidate.score for candidate in found.candidates])
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, get_args
 
 import numpy as np
@@ -73,9 +73,10 @@ class Translator:
     ) -> list[Translation]:
         """A Translation for each text, in their order; texts of like length run together.
 
-        `beam` of 1 is greedy. `max_tokens` 0 bounds a translation by the length of its source. A word that the target's
-        vocabulary lacks is copied from the source word that was looked at most. Raises UsageError for a setting that
-        cannot be, and for a single string, which would be taken for a list of letters.
+        `beam` of 1 is greedy; of the `n_best` no two read alike, spaces aside, so there may be fewer. `max_tokens` 0
+        bounds a translation by the length of its source. A word that the target's vocabulary lacks is copied from the
+        source word that was looked at most. Raises UsageError for a setting that cannot be, and for a single string,
+        which would be taken for a list of letters.
         """
         if isinstance(texts, str):
             raise UsageError("texts must be a list of strings; for one text give [text]")
@@ -87,9 +88,10 @@ class Translator:
         if said:
             sources = [texts[number].strip() for number in said]
             part = encode_items(sources, self.source_tokenizer, max_length=MOST_SOURCE_TOKENS)
-            results = self.runner.translate(part, settings, max_tokens=max_tokens)
+            # The whole beam, as some of its texts may read alike that were cut into other tokens.
+            results = self.runner.translate(part, replace(settings, n_best=beam), max_tokens=max_tokens)
             for row, (number, hypotheses) in enumerate(zip(said, results, strict=True)):
-                made[number] = self._translation(texts[number], _record(part, row), hypotheses)
+                made[number] = self._translation(texts[number], _record(part, row), hypotheses, n_best)
         return made
 
     def generate(self, *_: object, **__: object) -> NoReturn:
@@ -104,20 +106,19 @@ class Translator:
         check_has_labels(self.model_file)
         raise AssertionError("check_has_labels refuses every model that a Translator takes")
 
-    def _translation(self, source: str, ids: Array, hypotheses: Sequence[Hypothesis]) -> Translation:
+    def _translation(self, source: str, ids: Array, hypotheses: Sequence[Hypothesis], n_best: int) -> Translation:
         pieces = pieces_of(self.source_tokenizer, source.strip(), ids)
-        candidates = []
+        candidates: dict[str, Candidate] = {}
         for one in hypotheses:
             assert one.attention is not None  # a decoder that attends says where it looked
             tokens = self._tokens(one.ids, one.attention, pieces)
             unknown = self.tokenizer.unk_id is not None and bool((one.ids == self.tokenizer.unk_id).any())
             text = "".join(tokens) if unknown else self.tokenizer.decode(one.ids)
             shown = tokens if unknown else [self.tokenizer.token_text(int(id)) for id in one.ids]
-            candidates.append(
-                Candidate(text.strip(), one.score, one.log_probability, one.finished, tuple(shown), one.attention)
-            )
+            made = Candidate(text.strip(), one.score, one.log_probability, one.finished, tuple(shown), one.attention)
+            candidates.setdefault(" ".join(made.text.split()), made)
         shown_source = (*(self.source_tokenizer.token_text(int(id)) for id in ids), "<eos>")
-        return Translation(source, shown_source, tuple(candidates))
+        return Translation(source, shown_source, tuple(candidates.values())[:n_best])
 
     def _tokens(self, ids: Array, attention: Array, pieces: Sequence[str]) -> list[str]:
         """The text of each token; of an unknown one the visible piece of the source that it looked at most."""
