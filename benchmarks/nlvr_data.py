@@ -72,9 +72,16 @@ def colored(name: str, data: bytes, caption: str) -> Iterator[tuple[str, bytes, 
             painted[mask] = COLORS[exchanged[color]]
         buffer = io.BytesIO()
         Image.fromarray(painted).save(buffer, "PNG")
-        pattern = re.compile("|".join(COLORS), re.IGNORECASE)
-        text = pattern.sub(lambda found, to=exchanged: to[found[0].lower()], caption)  # type: ignore[misc]
-        yield f"{stem}-{order}-{number}.png", buffer.getvalue(), text
+        yield f"{stem}-{order}-{number}.png", buffer.getvalue(), recolored(caption, exchanged)
+
+
+def recolored(caption: str, exchanged: dict[str, str]) -> str:
+    """The sentence with every colour's name exchanged.
+
+    >>> recolored("There is a Blue box over black ones", {"blue": "black", "black": "blue", "yellow": "yellow"})
+    'There is a black box over blue ones'
+    """
+    return re.sub("|".join(COLORS), lambda found: exchanged[found[0].lower()], caption, flags=re.IGNORECASE)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,11 @@ BEAMS = (1, 5)
 
 def multi30k(corpora: Path) -> tuple[list[str], list[str]]:
     """What is learned from, and what judges; an empty list where the run's own test part does."""
-    folder = corpora / "multi30k"
-    return [[str(folder / f"{part}.{side}.gz") for side in ("de", "en")] for part in ("train", "val")]  # type: ignore[return-value]
+
+    def sides(part: str) -> list[str]:
+        return [str(corpora / "multi30k" / f"{part}.{side}.gz") for side in ("de", "en")]
+
+    return sides("train"), sides("val")
 
 
 def tatoeba(corpora: Path) -> tuple[list[str], list[str]]:

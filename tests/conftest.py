@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,15 @@ from sonho.native import library
 # A busy machine must not make a right answer wrong.
 settings.register_profile("sonho", deadline=None)
 settings.load_profile("sonho")
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder of real corpora beside the repository; a user's clone has none."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("corpora folder ../shared/data is absent")
+    return folder
 
 
 @pytest.fixture(params=["avx512", "avx2", "baseline"])

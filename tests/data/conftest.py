@@ -12,15 +12,6 @@ import pytest
 from sonho.data.parts import MemoryStore, Part
 from sonho.text import Tokenizer
 
-CORPORA = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.fixture
-def corpora() -> Path:
-    if not CORPORA.is_dir():
-        pytest.skip("corpora folder ../shared/data is absent")
-    return CORPORA
-
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, bytes | str], Path]:

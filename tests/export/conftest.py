@@ -1,19 +1,8 @@
 """Small tunes."""
 
-from pathlib import Path
-
 import pytest
 
 from sonho.export.abc import parse_tune
-
-CORPORA = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.fixture
-def corpora():
-    if not CORPORA.is_dir():
-        pytest.skip("corpora folder ../shared/data is absent")
-    return CORPORA
 
 
 @pytest.fixture

@@ -1,16 +1,6 @@
-"""Where the tests of this folder find real text."""
-
-from pathlib import Path
+"""What the tests of this room share."""
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def corpora() -> Path:
-    folder = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("corpora folder ../shared/data is absent")
-    return folder
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ class Captioner(nn.Module):
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
         """Pixels (N, H, W, 3) uint8 and tokens (N, T) to logits (N, T, V) and the attention (N, T, S), if any."""
         values, lengths = self._memory(pixels)
-        return self.decoder(tokens, values, lengths)  # type: ignore[no-any-return]
+        logits, weights = self.decoder(tokens, values, lengths)
+        return logits, weights
 
     def loss(self, pixels: Tensor, tokens: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy (nats) of the targets (N, T) after each of `tokens` (N, T); -100 is no target."""
