@@ -183,7 +183,7 @@ class TrainingConfig:
         "none", "classify: balanced counts each label alike, however rare, and keeps the best macro F1"
     )
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = _help(
-        0.0, "classify, tag, translate: share of each target spread evenly"
+        0.0, "classify, tag, translate, caption: share of each target spread evenly"
     )
     scheduled_sampling: Annotated[float, Ge(0), Lt(1)] = _help(
         0.0, "translate: share of the tokens read that are the model's own, not the true ones"

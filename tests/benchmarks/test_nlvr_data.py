@@ -5,27 +5,51 @@ import io
 import numpy as np
 from PIL import Image
 
-from nlvr_data import COLORS, colored, side_of
+from nlvr_data import BOXES, COLORS, GROUND, colored, side_of
+
+PLACES = (10, 160, 310)  # columns, one in each box
+
+
+def scene() -> bytes:
+    """A dot of each colour in a box of its own, beside each a pixel half its colour and half the ground."""
+    pixels = np.full((2, 400, 3), GROUND, np.uint8)
+    for place, value in zip(PLACES, COLORS.values(), strict=True):
+        pixels[1, place] = value
+        pixels[1, place + 1] = (np.array(value) + GROUND + 1) // 2
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def read(png: bytes) -> np.ndarray:
+    """Its boxes, each turned so that the dot stands where it was."""
+    pixels = np.array(Image.open(io.BytesIO(png))).astype(int)
+    for box, place in zip(BOXES, PLACES, strict=True):
+        if (pixels[1, place] == GROUND).all():
+            pixels[:, box] = pixels[:, box][:, ::-1]
+    return pixels
 
 
 def test_the_sentence_says_the_colours_that_the_picture_has():
-    picture = Image.new("RGB", (6, 2), (211, 211, 211))
-    for x, value in zip((0, 2, 4), COLORS.values(), strict=True):
-        picture.putpixel((x, 1), value)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    made = [
-        one for order in range(6) for one in colored(f"dev-1-0-{order}.png", buffer.getvalue(), "Black, yellow, BLUE")
-    ]
-    assert len({name for name, _, _ in made}) == 12
-    texts = [text for _, _, text in made]
-    assert len(set(texts)) == 6
-    assert all(texts.count(text) == 2 for text in texts)
+    made = list(colored("dev-1-0-0.png", scene(), "Black, yellow, BLUE"))
+    assert len({name for name, _, _ in made}) == 6
+    assert len({text for _, _, text in made}) == 6
     for _, png, text in made:
-        pixels = np.array(Image.open(io.BytesIO(png)))
-        for x, word in zip((0, 2, 4), text.split(", "), strict=True):
-            assert tuple(pixels[1, x]) == COLORS[word]
-        assert tuple(pixels[0, 0]) == (211, 211, 211)
+        pixels = read(png)
+        for place, word in zip(PLACES, text.split(", "), strict=True):
+            assert tuple(pixels[1, place]) == COLORS[word]
+            rim = (np.array(COLORS[word]) + GROUND) / 2
+            np.testing.assert_allclose(pixels[1, place + 1], rim, atol=2)
+        assert tuple(pixels[0, 0]) == (GROUND,) * 3
+
+
+def test_boxes_are_mirrored_each_by_itself():
+    ways = set()
+    for order in range(6):
+        for _, png, _ in colored(f"dev-1-0-{order}.png", scene(), ""):
+            pixels = np.array(Image.open(io.BytesIO(png)))
+            ways.add(tuple(bool((pixels[1, place] == GROUND).all()) for place in PLACES))
+    assert len(ways) == 8
 
 
 def test_a_tenth_of_the_scenes_each_is_held_out():
