@@ -1,8 +1,11 @@
 """Captioners on the command line: train, caption, evaluate, inspect, and clear refusals."""
 
+import gzip
+import io
 import json
 import subprocess
 import sys
+import tarfile
 
 import numpy as np
 import pytest
@@ -49,6 +52,32 @@ def test_one_picture_gives_its_caption_alone_and_many_their_names(sonho, caption
     assert right > 285
 
 
+def test_a_tar_of_pictures_is_captioned_as_the_folder_is(sonho, captioner, table, tmp_path):
+    packed = tmp_path / "some.tar.gz"
+    with tarfile.open(packed, "w:gz") as tar:
+        for number in (4, 2, 3):
+            tar.add(table.parent / f"{number}.png", f"deep/{number}.png")
+        tar.add(table, "captions.tsv")
+        bad = tarfile.TarInfo("bad.png")
+        bad.size = 3
+        tar.addfile(bad, io.BytesIO(b"???"))
+    code, out, err = sonho("caption", captioner, packed, "--skip-bad")
+    assert (code, err) == (0, ["sonho: left out: bad.png: neither a PNG nor a JPEG"])
+    names, texts = zip(*(line.split("\t") for line in out.splitlines()), strict=True)
+    assert names == ("deep/4.png", "deep/2.png", "deep/3.png")
+    alone = sonho("caption", captioner, *(table.parent / f"{number}.png" for number in (4, 2, 3)))[1]
+    assert list(texts) == [line.split("\t")[1] for line in alone.splitlines()]
+    code, _, err = sonho("caption", captioner, packed)
+    assert (code, err) == (65, ["sonho: bad.png: neither a PNG nor a JPEG; --skip-bad goes on without it"])
+    (tmp_path / "cut.tar").write_bytes(gzip.decompress(packed.read_bytes())[:-12000])
+    assert sonho("caption", captioner, tmp_path / "cut.tar", "--skip-bad")[0] == 65
+    assert sonho("caption", captioner, tmp_path / "none.tar")[0] == 66
+    with tarfile.open(tmp_path / "empty.tar", "w") as tar:
+        tar.add(table, "captions.tsv")
+    code, _, err = sonho("caption", captioner, tmp_path / "empty.tar")
+    assert (code, err) == (66, [f"sonho: {tmp_path / 'empty.tar'} holds no .png or .jpg"])
+
+
 def test_a_beam_gives_its_best_captions_in_order(sonho, captioner, table, said):
     picture = table.parent / "5.png"
     record = json.loads(sonho("caption", captioner, picture, "--beam", 4, "--n-best", 3, "--json")[1])
@@ -71,6 +100,9 @@ def test_drawn_captions_follow_their_seed(sonho, captioner, table):
     assert len(set(lines)) > 3
     code, _, err = sonho("caption", captioner, folder / "1.png", "--temperature", 1, "--beam", 2)
     assert (code, len(err)) == (2, 1)
+    code, _, err = sonho("caption", captioner, folder / "1.png", "--top-k", 5)
+    told = "sonho: top_k is for captions that are drawn; set a temperature above 0, or leave out top_k"
+    assert (code, err) == (2, [told])
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
@@ -86,7 +118,7 @@ def test_an_attention_map_shows_each_word(sonho, captioner, table, tmp_path, suf
     code, _, err = sonho("caption", captioner, table.parent / "3.png", "--attention-map", tmp_path / "map.gif")
     assert (code, err[0].split("not as ")[1]) == (2, "'map.gif'")
     code, _, err = sonho("caption", captioner, table.parent, "--attention-map", path)
-    assert (code, err) == (2, ["sonho: --attention-map is of one picture, got 300"])
+    assert (code, err) == (2, ["sonho: --attention-map is of one picture; name one file"])
 
 
 def test_a_picture_that_cannot_be_read_is_named(sonho, captioner, table, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sonho.decoding.captioner import Caption, Captioner
 
 PICTURES_AT_ONCE = 64
+ADVICE = "; --skip-bad goes on without it"
 
 
 @click.command("caption")
@@ -55,7 +57,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Write what MODEL, trained with --task caption, says of each PICTURE: a PNG or JPEG file, or a folder of them.
+    """Write what MODEL, trained with --task caption, says of each PICTURE: PNG or JPEG files, folders or .tars of them.
 
     With more than one picture or caption a line is: picture, TAB, caption. PyTorch is not needed.
 
@@ -65,55 +67,42 @@ def command(
     sonho caption runs/scenes photo.png --temperature 0.8 --n-best 3 --seed 1
     sonho caption runs/scenes photo.png --attention-map looked-at.svg
     """
+    from sonho.data.pictures import is_tar, pictures_in
     from sonho.decoding.captioner import Captioner
     from sonho.storage.model_file import load_model_file
 
     captioner = Captioner(load_model_file(model))
-    names = expand_pictures(pictures)
-    if attention_map and len(names) != 1:
-        raise UsageError(f"--attention-map is of one picture, got {len(names)}")
+    paths = [Path(picture) for picture in pictures]
+    alone = len(paths) == 1 and not paths[0].is_dir() and not is_tar(paths[0])
+    if attention_map and not alone:
+        raise UsageError("--attention-map is of one picture; name one file")
     options = {name: value for name, value in options.items() if value is not None}
-    alone = len(names) == 1 and options["n_best"] == 1
-    read = 0
-    for first in range(0, len(names), PICTURES_AT_ONCE):
-        pixels = _read(captioner, names[first : first + PICTURES_AT_ONCE], skip_bad)
-        found = captioner.caption(list(pixels.values()), first=first, **options)
-        read += len(pixels)
-        for name, captions in zip(pixels, found, strict=True):
-            _show(name, captions, as_json=as_json, alone=alone)
+    found, seen, read = chain.from_iterable(map(pictures_in, paths)), 0, 0
+    while several := list(islice(found, PICTURES_AT_ONCE)):
+        pixels = _read(captioner, several, "" if alone else ADVICE, skip_bad=skip_bad)
+        captioned = captioner.caption([each for _, each in pixels], first=seen, **options)
+        seen, read = seen + len(several), read + len(pixels)
+        for (name, _), captions in zip(pixels, captioned, strict=True):
+            _show(name, captions, as_json=as_json, alone=alone and options["n_best"] == 1)
             if attention_map:
-                _draw(attention_map, name, captions[0])
+                _draw(attention_map, paths[0], captions[0])
     if not read:
-        raise DataError(f"none of {len(names):,} pictures could be read")
+        raise DataError("no picture could be read" if seen == 1 else f"none of {seen:,} pictures could be read")
 
 
-def expand_pictures(paths: tuple[str, ...]) -> list[str]:
-    """The pictures behind paths, of which a folder holds all the PNG and JPEG files in it, sorted."""
-    from sonho.data.pictures import SUFFIXES
-
-    names: list[str] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            names.append(str(path))
-            continue
-        found = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        if not found:
-            raise InputNotFoundError(f"the folder {path} holds no .png or .jpg")
-        names += found
-    return names
-
-
-def _read(captioner: Captioner, names: list[str], skip_bad: bool) -> dict[str, Any]:
-    """The pixels of each picture that can be read; the others stop, or are told where `skip_bad`."""
-    pixels = {}
-    for name in names:
+def _read(
+    captioner: Captioner, pictures: list[tuple[str, Path | bytes]], advice: str, *, skip_bad: bool
+) -> list[tuple[str, Any]]:
+    """The names and pixels of the pictures that can be read; the others stop, or are told where `skip_bad`."""
+    pixels = []
+    for name, picture in pictures:
         try:
-            pixels[name] = captioner.pixels(name)
+            pixels.append((name, captioner.pixels(picture)))
         except (DataError, InputNotFoundError) as error:
+            told = str(error) if isinstance(picture, Path) else f"{name}: {error}"
             if not skip_bad:
-                advice = "; --skip-bad goes on without it" if len(names) > 1 else ""
-                raise type(error)(f"{error}{advice}") from None
-            print(f"sonho: left out: {error}", file=sys.stderr)
+                raise type(error)(f"{told}{advice}") from None
+            print(f"sonho: left out: {told}", file=sys.stderr)
     return pixels
 
 
@@ -129,7 +118,7 @@ def _show(name: str, captions: list[Caption], *, as_json: bool, alone: bool) -> 
         click.echo(one.text if alone else f"{name}\t{one.text}")
 
 
-def _draw(path: str, name: str, caption: Caption) -> None:
+def _draw(path: str, picture: Path, caption: Caption) -> None:
     from sonho.data.pictures import read_picture
     from sonho.export.attention_map import write_attention_map
 
@@ -137,4 +126,4 @@ def _draw(path: str, name: str, caption: Caption) -> None:
         raise UsageError(
             "this model was trained with model.attention=none and looks at no place; leave out --attention-map"
         )
-    write_attention_map(Path(path), read_picture(Path(name)), caption.tokens, caption.attention)
+    write_attention_map(Path(path), read_picture(picture), caption.tokens, caption.attention)

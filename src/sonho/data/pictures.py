@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import posixpath
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
@@ -26,6 +27,7 @@ from sonho.errors import DataError, InputNotFoundError, UsageError
 CHANNELS = 3  # red, green, blue
 FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
+TARS = (".tar", ".tgz", ".tbz", ".txz")
 MOST_PIXELS = 4096  # of a side
 MOST_SHOWN = 5
 ADVICE = "mend it, or leave out such pictures with --skip-bad"
@@ -186,6 +188,40 @@ def _resized(picture: Any, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0), np.uint8)
 
 
+def pictures_in(path: Path) -> Iterator[tuple[str, Path | bytes]]:
+    """Each picture behind a path by its name: the file itself, the PNG and JPEG files of a folder, sorted, or of a tar.
+
+    Those of a tar are there as bytes, in its order. Raises InputNotFoundError for a folder or tar that has none,
+    DataError for a tar that is not whole.
+    """
+    if not path.is_dir() and not is_tar(path):
+        yield str(path), path
+        return
+    count = 0
+    for name, picture in _files_below(path) if path.is_dir() else _members(path, _is_picture):
+        count += 1
+        yield name, picture
+    if not count:
+        raise InputNotFoundError(f"{path} holds no .png or .jpg")
+
+
+def is_tar(path: Path) -> bool:
+    """By its name: .tar, or a packed one.
+
+    >>> [is_tar(Path(name)) for name in ("a.tar", "a.tar.gz", "a.TGZ", "tar.png")]
+    [True, True, True, False]
+    """
+    return any(suffix.lower() in TARS for suffix in path.suffixes[-2:])
+
+
+def _is_picture(name: str) -> bool:
+    return posixpath.splitext(name)[1].lower() in SUFFIXES
+
+
+def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    return ((str(file), file) for file in sorted(folder.rglob("*")) if _is_picture(file.name))
+
+
 def _of_folder(names: Sequence[str], folder: Path) -> Iterator[tuple[str, bytes | OSError]]:
     if not folder.is_dir():
         raise InputNotFoundError(f"no such folder or .tar of pictures: {folder}")
@@ -198,21 +234,33 @@ def _of_folder(names: Sequence[str], folder: Path) -> Iterator[tuple[str, bytes 
 
 def _of_tar(names: Sequence[str], path: Path) -> Iterator[tuple[str, bytes | OSError]]:
     """The members that are wanted, in the order of the tar, which is read once; then those that are not there."""
-    import tarfile  # here, because generating starts without it
-
     wanted = {posixpath.normpath(name): name for name in names}
     others: list[str] = []
-    try:
-        with tarfile.open(path) as tar:
-            for member in tar:
-                name = wanted.pop(posixpath.normpath(member.name), None)
-                file = tar.extractfile(member) if name is not None and member.isfile() else None
-                if name is not None and file is not None:
-                    yield name, file.read()
-                elif not others and member.isfile():
-                    others.append(member.name)
-    except (tarfile.TarError, EOFError) as error:
-        raise DataError(f"{path} is not a whole .tar ({error}); give a folder or a .tar of pictures") from None
+
+    def wants(member: str) -> bool:
+        found = posixpath.normpath(member) in wanted
+        if not (found or others):
+            others.append(member)
+        return found
+
+    for member, data in _members(path, wants):
+        yield wanted.pop(posixpath.normpath(member)), data
     example = f", which holds {others[0]!r}" if others else ""
     for name in wanted.values():
         yield name, FileNotFoundError(2, f"not in {path.name}{example}")
+
+
+def _members(path: Path, wants: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """The wanted files of a tar, in its order. Raises InputNotFoundError, or DataError where it is not whole."""
+    import tarfile  # here, because generating starts without it
+
+    try:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.isfile() and wants(member.name) else None
+                if file is not None:
+                    yield member.name, file.read()
+    except FileNotFoundError:
+        raise InputNotFoundError(f"no such file: {path}") from None
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is not a whole .tar ({error}); give a folder or a .tar of pictures") from None

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from sonho.data.pictures import picture_size, read_picture, resize
+from sonho.data.pictures import decode, picture_size, read_picture, resize
 from sonho.decoding.attentive import Attended, AttentiveDecoder
 from sonho.decoding.beam import BeamSettings, log_softmax, search
 from sonho.decoding.labels import check_generates, check_has_labels
@@ -27,7 +27,20 @@ from sonho.errors import ModelFileError, UsageError
 from sonho.storage.model_file import ModelFile
 
 PICTURES_AT_ONCE = 64
-Picture = str | PathLike[str] | Array
+Picture = str | PathLike[str] | bytes | Array
+NOTHING_SAID = Settings()
+ONLY_DRAWN = (
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "repetition_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+    "no_repeat_ngram",
+    "forced",
+    "uniform",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +77,12 @@ class Captioner:
         self.decoder = AttentiveDecoder(model_file.model, model_file.arrays)
 
     def caption(self, pictures: Sequence[Picture], *, first: int = 0, **options: Any) -> list[list[Caption]]:
-        """The best captions of each picture, which is a path, or pixels (H, W, 3) uint8 of any size.
+        """The best captions of each picture: a path, the bytes of a PNG or JPEG, or pixels (H, W, 3) uint8 of any size.
 
         `beam` and `n_best`: the likeliest that a beam of so many finds, of which one is the greedy choice, ranked
         with a `length_penalty` (see decoding/beam.py). With a `temperature` above 0 `n_best` are drawn instead. The
-        others are those of `Model.generate`: max_tokens, seed, top_k, top_p, ... What is drawn for a picture depends on
-        the seed and its number, which begins with `first`.
+        others are those of `Model.generate`: max_tokens, banned, and those of drawing, seed, top_k, top_p, ... What is
+        drawn for a picture depends on the seed and its number, which begins with `first`.
         Raises UsageError, InputNotFoundError, or DataError for a picture that cannot be read.
         """
         if isinstance(pictures, str | bytes | PathLike):
@@ -99,6 +112,7 @@ class Captioner:
         check_whole("n_best", n_best, least=1)
         attended = self.decoder.attend(values, np.full(len(values), values.shape[1]))
         if settings.temperature == 0.0:
+            _check_nothing_is_drawn(settings)
             return self._searched(attended, settings, BeamSettings(beam, n_best, length_penalty))
         if beam > 1:
             raise UsageError(
@@ -113,7 +127,7 @@ class Captioner:
             if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
                 raise UsageError(f"pixels must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
             return resize(picture, self.size)
-        return read_picture(Path(picture), self.size)
+        return decode(picture, self.size) if isinstance(picture, bytes) else read_picture(Path(picture), self.size)
 
     def _searched(self, attended: Attended, settings: Settings, beam: BeamSettings) -> list[list[Caption]]:
         bias = self._bias(settings)
@@ -183,6 +197,13 @@ class Captioner:
         """Raises UsageError: a captioner knows no labels."""
         check_has_labels(self.model_file)
         raise AssertionError("check_has_labels refuses every model that a Captioner takes")
+
+
+def _check_nothing_is_drawn(settings: Settings) -> None:
+    """Raise UsageError for what has no meaning where the likeliest is looked for."""
+    for name in ONLY_DRAWN:
+        if getattr(settings, name) != getattr(NOTHING_SAID, name):
+            raise UsageError(f"{name} is for captions that are drawn; set a temperature above 0, or leave out {name}")
 
 
 def check_captions(model_file: ModelFile) -> None:
