@@ -10,7 +10,7 @@ from sonho.training.plan import MOST_EXPOSURE, plan, step_tokens, symbols_a_weig
 from sonho.training.run import explain
 from sonho.training.speed import Speed, layer_weights, measure_speed, step_flops
 
-QUICK = Speed(0.002, 1 / 100e9)  # a constant of 2 ms and 100 GFLOP/s
+QUICK = Speed((1e9, 0.012), (10e9, 0.102))  # about 2 ms and 100 GFLOP/s
 
 
 def choose(symbols, seconds, given=None, vocab_size=65, speed=QUICK):
@@ -23,7 +23,7 @@ def test_more_time_and_faster_machines_choose_larger_networks():
     sizes = [choose(1_000_000, seconds).config.model.hidden_size for seconds in (5, 20, 60, 180, 600)]
     assert sizes == sorted(sizes)
     assert sizes[0] < 256 <= sizes[-2]
-    fast = Speed(QUICK.constant / 10, QUICK.seconds_a_flop / 10)
+    fast = Speed((1e9, 0.0012), (10e9, 0.0102))
     assert choose(1_000_000, 20, speed=fast).config.model.hidden_size > sizes[1]
 
 
@@ -89,19 +89,40 @@ def test_layer_weights_are_those_of_the_network(given):
     assert layer_weights(config.model, 80) == real
 
 
-def test_the_measured_line_goes_through_what_was_measured(monkeypatch):
+def with_size(config, size):
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, hidden_size=size))
+
+
+def test_the_time_of_a_step_lies_between_those_that_were_measured(monkeypatch):
     config, now = build_config({}), [0.0]
     monkeypatch.setattr("sonho.training.speed.time.perf_counter", lambda: now[0])
 
+    def seconds(sized):
+        return 1e-9 * step_flops(sized, 65, 2048) ** 0.8
+
     def start(sized):
+        steps = iter(range(1_000_000))
+
         def learn():
-            now[0] += 0.003 + step_flops(sized, 65, 2048) / 50e9
+            # Every third step meets a bad moment.
+            now[0] += seconds(sized) * (5 if next(steps) % 3 == 2 else 1)
 
         return learn
 
     speed = measure_speed(config, 65, 2048, start)
-    larger = dataclasses.replace(config, model=dataclasses.replace(config.model, hidden_size=700))
-    assert speed.step_seconds(larger, 65, 2048) == pytest.approx(0.003 + step_flops(larger, 65, 2048) / 50e9)
+    for size in (96, 128, 192, 256, 384):
+        sized = with_size(config, size)
+        assert speed.step_seconds(sized, 65, 2048) == pytest.approx(seconds(sized))
+    largest, larger = with_size(config, 384), with_size(config, 700)
+    rate = seconds(largest) / step_flops(largest, 65, 2048)
+    assert speed.step_seconds(larger, 65, 2048) == pytest.approx(rate * step_flops(larger, 65, 2048))
+
+
+def test_a_step_that_seemed_slower_than_a_larger_one_breaks_nothing():
+    config, odd = build_config({}), Speed((1e9, 0.02), (10e9, 0.01))
+    times = [odd.step_seconds(with_size(config, size), 65, 2048) for size in (64, 128, 256, 700)]
+    assert times[:3] == sorted(times[:3])
+    assert all(time > 0 for time in times)
 
 
 def test_explain_says_what_and_why_and_leaves_nothing_behind(tmp_path):

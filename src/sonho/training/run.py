@@ -188,13 +188,13 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Pl
     length = symbols / corpus.train.num_records if corpus.kind == "records" else 0.0
     facts: dict[str, Any] = {"symbols": symbols, "vocab_size": vocab_size, "record_length": length}
     budget = make_budget(config.training, 1)
-    speed, seconds = None, 0.0
+    speed, seconds, began = None, 0.0, time.perf_counter()
     if budget.seconds and corpus.kind != "windows":
         probed = plan(config, given, **facts).config
         tokens = step_tokens(probed, facts["record_length"])
         probing = min(SHARE_OF_PROBING * budget.seconds, MOST_PROBING_SECONDS)
         speed = measure_speed(probed, vocab_size, tokens, lambda sized: _one_step(sized, corpus), seconds=probing)
-        seconds = max(budget.seconds - spent, 0.0) * SHARE_OF_LEARNING
+        seconds = max(budget.seconds - spent - (time.perf_counter() - began), 0.0) * SHARE_OF_LEARNING
     return plan(config, given, **facts, seconds=seconds, speed=speed)
 
 

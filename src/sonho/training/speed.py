@@ -1,4 +1,4 @@
-"""How fast this machine learns: up to two seconds of real steps on the real text at two sizes, and a line through both.
+"""How fast this machine learns: up to two seconds of real steps on the real text at two sizes, and what lies between.
 
 Shapes: N batch, T time, V vocabulary, H hidden, G gates.
 """
@@ -6,6 +6,8 @@ Shapes: N batch, T time, V vocabulary, H hidden, G gates.
 from __future__ import annotations
 
 import dataclasses
+import math
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,18 +16,27 @@ from sonho.config import Config, ModelConfig
 
 SIZES = (128, 384)
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+LEAST_POWER = 0.3  # of the multiplications; what was measured at a bad moment may say less
 NEWTON_SCHULZ_PRODUCTS = 9  # of Muon: three a step of the iteration, three steps; about half are symmetric
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of a training step: a constant, and what its multiplications take."""
+    """What a training step takes, from two that were measured: the multiplications and the seconds of each."""
 
-    constant: float
-    seconds_a_flop: float
+    less: tuple[float, float]
+    more: tuple[float, float]
 
     def step_seconds(self, config: Config, vocab_size: int, step_tokens: float) -> float:
-        return self.constant + self.seconds_a_flop * step_flops(config, vocab_size, step_tokens)
+        """A power of the multiplications up to the larger step: small layers use less of what the processor can do,
+        so that a straight line would promise too much between the two. Beyond it, in proportion.
+        """
+        (flops, seconds), (most_flops, most_seconds) = self.less, self.more
+        wanted = step_flops(config, vocab_size, step_tokens)
+        if wanted >= most_flops:
+            return most_seconds * wanted / most_flops
+        power = math.log(most_seconds / seconds) / math.log(most_flops / flops)
+        return seconds * float((wanted / flops) ** min(max(power, LEAST_POWER), 1.0))
 
     def tokens(self, seconds: float, config: Config, vocab_size: int, step_tokens: float) -> float:
         """Tokens learned from in so many seconds, `step_tokens` a step."""
@@ -80,11 +91,10 @@ def measure_speed(
         sized = dataclasses.replace(config, model=model)
         learn = start(sized)
         learn()  # the first step makes what the others find
-        began, steps = time.perf_counter(), 0
-        while not steps or time.perf_counter() - began < seconds / len(SIZES):
+        began, took = time.perf_counter(), list[float]()
+        while not took or time.perf_counter() - began < seconds / len(SIZES):
+            before = time.perf_counter()
             learn()
-            steps += 1
-        points.append((step_flops(sized, vocab_size, step_tokens), (time.perf_counter() - began) / steps))
-    (less, quick), (more, slow) = points
-    per_flop = max(slow - quick, 0.1 * slow) / (more - less)
-    return Speed(max(quick - per_flop * less, 0.0), per_flop)
+            took.append(time.perf_counter() - before)
+        points.append((step_flops(sized, vocab_size, step_tokens), statistics.median(took)))
+    return Speed(*points)
