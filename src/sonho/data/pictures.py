@@ -27,7 +27,7 @@ from sonho.errors import DataError, InputNotFoundError, UsageError
 CHANNELS = 3  # red, green, blue
 FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
-TARS = (".tar", ".tgz", ".tbz", ".txz")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz")
 MOST_PIXELS = 4096  # of a side
 MOST_SHOWN = 5
 ADVICE = "mend it, or leave out such pictures with --skip-bad"
@@ -208,10 +208,10 @@ def pictures_in(path: Path) -> Iterator[tuple[str, Path | bytes]]:
 def is_tar(path: Path) -> bool:
     """By its name: .tar, or a packed one.
 
-    >>> [is_tar(Path(name)) for name in ("a.tar", "a.tar.gz", "a.TGZ", "tar.png")]
-    [True, True, True, False]
+    >>> [is_tar(Path(name)) for name in ("a.tar", "a.tar.gz", "a.TGZ", "a.tar.png", "a.gz")]
+    [True, True, True, False, False]
     """
-    return any(suffix.lower() in TARS for suffix in path.suffixes[-2:])
+    return path.name.lower().endswith(TARS)
 
 
 def _is_picture(name: str) -> bool:
