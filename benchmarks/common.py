@@ -69,11 +69,17 @@ def commit() -> str:
     return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", ".", *others) else "")
 
 
+def _program() -> str:
+    """The program as it is called from the top folder: a result knows no folder of the machine."""
+    program, top = Path(sys.argv[0]).resolve(), Path(__file__).resolve().parent.parent
+    return program.relative_to(top).as_posix() if program.is_relative_to(top) else program.name
+
+
 def save(name: str, results: Any, began: dict[str, Any], versions: dict[str, str] | None = None) -> Path:
     """Write `results/NAME.json`; `began` is machine() as it was before the measuring."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
-    command = " ".join(["python", os.path.relpath(sys.argv[0]), *(os.path.basename(a) for a in sys.argv[1:])])
+    command = " ".join(["python", _program(), *(os.path.basename(a) for a in sys.argv[1:])])
     record = {
         "name": name,
         "commit": commit(),
