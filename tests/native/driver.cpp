@@ -19,6 +19,10 @@ int sonho_window_forward(const SonhoWindow *w);
 int sonho_window_backward(const SonhoWindow *w);
 int sonho_cross_entropy(const SonhoLoss *l);
 int sonho_muon(const SonhoMuon *parameters, int64_t count, int threads);
+int sonho_adamw(const SonhoAdamW *parameters, int64_t count, int threads);
+int sonho_approach(const SonhoArray *arrays, int64_t count, float share, int threads);
+int sonho_scale(const SonhoArray *arrays, int64_t count, float factor, int threads);
+double sonho_sum_of_squares(const SonhoArray *arrays, int64_t count);
 double sonho_tile_rate(int threads, double seconds);
 void sonho_sigmoid(const float *x, float *y, int64_t n);
 void sonho_tanh(const float *x, float *y, int64_t n);
@@ -125,6 +129,21 @@ Floats run_muon(int64_t gates, int64_t rows, int64_t columns, int threads) {
     return all;
 }
 
+Floats run_updates(int64_t n, int threads) {
+    static Floats first, gradient;
+    if (threads == 1) first = draw(n), gradient = draw(n);
+    Floats parameter = first, mean(n), square(n), average = first;
+    const SonhoAdamW step{n,    parameter.data(), mean.data(), square.data(), gradient.data(), 0.1f,
+                          0.9f, 0.99f,            1e-8f,       0.1f,          0.1f,            0.01f};
+    require(sonho_adamw(&step, 1, threads) == 0, "a step of AdamW");
+    const SonhoArray arrays[] = {{n, average.data(), parameter.data()}, {0, nullptr, nullptr}};
+    require(sonho_approach(arrays, 2, 0.3f, threads) == 0, "an average");
+    require(sonho_scale(arrays, 2, 0.5f, threads) == 0, "scaling");
+    Floats all{static_cast<float>(sonho_sum_of_squares(arrays, 2))};
+    append(all, parameter), append(all, average);
+    return all;
+}
+
 }  // namespace
 
 int main() {
@@ -150,6 +169,11 @@ int main() {
                  {1, 1, 1}, {4, 7, 5}, {3, 5, 7}, {2, 33, 65}, {1, 64, 12}}) {
             const Floats alone = run_muon(gates, rows, columns, 1);
             require(alone == run_muon(gates, rows, columns, 3), "three threads step as one");
+            ++runs;
+        }
+        for (int64_t n : {0, 1, 17, 33, 70000}) {
+            const Floats alone = run_updates(n, 1);
+            require(alone == run_updates(n, 3), "three threads update as one");
             ++runs;
         }
         require(sonho_tile_rate(2, 0.001) > 0.0, "the tile rate");

@@ -19,7 +19,9 @@ assert "torch._dynamo" not in sys.modules
 """
 
 
-def test_its_steps_are_those_of_torch_bit_for_bit():
+def test_its_steps_are_those_of_torch_bit_for_bit(monkeypatch):
+    """Where the kernels are not used; tests/training/test_elementwise.py has those."""
+    monkeypatch.setenv("SONHO_ENGINE", "library")
     torch.manual_seed(0)
     own, theirs = ([torch.nn.Parameter(torch.ones(3, 5)), torch.nn.Parameter(torch.ones(7))] for _ in range(2))
     groups = [[{"params": p[:1], "weight_decay": 0.1}, {"params": p[1:], "lr": 0.3}] for p in (own, theirs)]

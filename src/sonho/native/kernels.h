@@ -64,6 +64,22 @@ struct SonhoMuon {
     const float *gradient;
     float rate, momentum, weight_decay;
 };
+
+// A step of AdamW for one parameter of n numbers, in place.
+struct SonhoAdamW {
+    int64_t n;
+    float *parameter, *mean, *square;  // the averages of the gradient and of its square
+    const float *gradient;
+    float rate, beta1, beta2, epsilon, weight_decay;
+    float correction1, correction2;  // 1 - beta ** steps
+};
+
+// n numbers, and those that they move towards where that is asked for.
+struct SonhoArray {
+    int64_t n;
+    float *values;
+    const float *towards;
+};
 }
 
 // Which rows run when. They are ranked, longest first: those that run at step t have ranks below running[t]. Row `rank`
@@ -148,5 +164,15 @@ constexpr int64_t muon_scratch(const SonhoMuon &p) {
     return n * row_stride(m) + 2 * n * row_stride(n) + m * PAD;
 }
 
+struct UpdateKernels {
+    // Numbers [first, last) of a parameter.
+    void (*adamw)(const SonhoAdamW &, int64_t first, int64_t last);
+    // to += share * (from - to)
+    void (*approach)(float *to, const float *from, float share, int64_t n);
+    void (*scale)(float *x, float factor, int64_t n);
+    double (*sum_of_squares)(const float *x, int64_t n);
+};
+
 extern const MuonKernel muon_baseline, muon_avx2, muon_avx512;
 extern const LossKernels loss_baseline, loss_avx2, loss_avx512;
+extern const UpdateKernels updates_baseline, updates_avx2, updates_avx512;

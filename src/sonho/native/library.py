@@ -15,6 +15,7 @@ import sysconfig
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sonho.errors import UsageError
 
@@ -71,6 +72,23 @@ class Muon(ctypes.Structure):
     )
 
 
+class AdamW(ctypes.Structure):
+    """A step of AdamW for one parameter: `SonhoAdamW` of kernels.h."""
+
+    _fields_ = (
+        ("n", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("parameter", "mean", "square", "gradient")),
+        *((name, ctypes.c_float) for name in ("rate", "beta1", "beta2", "epsilon", "weight_decay")),
+        *((name, ctypes.c_float) for name in ("correction1", "correction2")),
+    )
+
+
+class Array(ctypes.Structure):
+    """Numbers, and what they move towards: `SonhoArray` of kernels.h."""
+
+    _fields_ = (("n", ctypes.c_int64), ("values", ctypes.c_void_p), ("towards", ctypes.c_void_p))
+
+
 def available() -> bool:
     """Whether the kernels can be used here. Warns once if they cannot."""
     return _load() is not None
@@ -122,7 +140,31 @@ def cross_entropy(loss: Loss) -> None:
 
 
 def muon(steps: Sequence[Muon], threads: int) -> None:
-    check(loaded().sonho_muon((Muon * len(steps))(*steps), len(steps), threads))
+    check(loaded().sonho_muon(array_of(steps), len(steps), threads))
+
+
+def array_of(structures: Sequence[Any]) -> Any:
+    """Structures of one kind side by side, as the functions below take them; a ctypes array."""
+    return (type(structures[0]) * len(structures))(*structures) if structures else ()
+
+
+def adamw(steps: Sequence[AdamW], threads: int) -> None:
+    check(loaded().sonho_adamw(steps, len(steps), threads))
+
+
+def approach(arrays: Sequence[Array], share: float, threads: int) -> None:
+    """values += share * (towards - values)"""
+    check(loaded().sonho_approach(arrays, len(arrays), share, threads))
+
+
+def scale(arrays: Sequence[Array], factor: float, threads: int) -> None:
+    """values *= factor"""
+    check(loaded().sonho_scale(arrays, len(arrays), factor, threads))
+
+
+def sum_of_squares(arrays: Sequence[Array]) -> float:
+    """Of all numbers together, in double precision."""
+    return float(loaded().sonho_sum_of_squares(arrays, len(arrays)))
 
 
 def tile_rate(threads: int, seconds: float) -> float:
@@ -183,6 +225,11 @@ def _load() -> ctypes.CDLL | None:
     library.sonho_network_run.argtypes = [address, integer, integer, *[address] * 3, ctypes.c_int32, ctypes.c_int]
     library.sonho_draw.argtypes = [address, integer, integer, *[address] * 8, ctypes.c_int]
     library.sonho_muon.argtypes = [address, integer, ctypes.c_int]
+    library.sonho_adamw.argtypes = [address, integer, ctypes.c_int]
+    library.sonho_approach.argtypes = [address, integer, ctypes.c_float, ctypes.c_int]
+    library.sonho_scale.argtypes = [address, integer, ctypes.c_float, ctypes.c_int]
+    library.sonho_sum_of_squares.restype = ctypes.c_double
+    library.sonho_sum_of_squares.argtypes = [address, integer]
     library.sonho_tile_rate.restype = ctypes.c_double
     library.sonho_tile_rate.argtypes = [ctypes.c_int, ctypes.c_double]
     for function in (library.sonho_sigmoid, library.sonho_tanh):

@@ -25,10 +25,10 @@ const std::vector<Isa> &available() {
     static const std::vector<Isa> list = [] {
         std::vector<Isa> found;
 #if defined(SONHO_X86)
-        if (has_avx512()) found.push_back({"avx512", &kernels_avx512, &loss_avx512, muon_avx512, &steps_avx512});
-        if (has_avx2()) found.push_back({"avx2", &kernels_avx2, &loss_avx2, muon_avx2, &steps_avx2});
+        if (has_avx512()) found.push_back({"avx512", &kernels_avx512, &loss_avx512, muon_avx512, &steps_avx512, &updates_avx512});
+        if (has_avx2()) found.push_back({"avx2", &kernels_avx2, &loss_avx2, muon_avx2, &steps_avx2, &updates_avx2});
 #endif
-        found.push_back({"baseline", &kernels_baseline, &loss_baseline, muon_baseline, &steps_baseline});
+        found.push_back({"baseline", &kernels_baseline, &loss_baseline, muon_baseline, &steps_baseline, &updates_baseline});
         return found;
     }();
     return list;

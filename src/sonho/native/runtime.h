@@ -13,6 +13,7 @@ struct Isa {
     const LossKernels *loss;
     MuonKernel muon;
     const StepKernels *steps;
+    const UpdateKernels *updates;
 };
 const Isa &isa();
 

@@ -1,6 +1,7 @@
 #include "threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <atomic>
 #include <chrono>
@@ -9,6 +10,7 @@
 #include <new>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -26,6 +28,7 @@ public:
             active_ = 0;
             ++generation_;
             start_helpers();
+            keep_helpers_away();
         }
         wake_.notify_all();
         work(task, count);
@@ -43,10 +46,29 @@ public:
 private:
     void start_helpers() {
         try {
-            for (; started_ < helpers_; ++started_) std::thread([this, n = started_] { wait_for_work(n); }).detach();
+            for (; started_ < helpers_; ++started_) {
+                std::thread helper([this, n = started_] { wait_for_work(n); });
+                handles_.push_back(helper.native_handle());
+                helper.detach();
+                core_ = -1;
+            }
         } catch (const std::system_error &) {
             // The system gives no more threads: those that are there do all the work.
         }
+    }
+
+    // A scheduler may wake a helper on the core of the thread that wakes it, where it waits for that thread's share to be
+    // done, though another core is idle. So the helpers may run on every core that is allowed but this one.
+    void keep_helpers_away() {
+#if defined(__linux__)
+        const int core = sched_getcpu();
+        if (core < 0 || core == core_) return;
+        core_ = core;
+        cpu_set_t others;
+        if (sched_getaffinity(0, sizeof others, &others)) return;  // more cores than it can name
+        if (CPU_COUNT(&others) > 1) CPU_CLR(core, &others);
+        for (pthread_t handle : handles_) pthread_setaffinity_np(handle, sizeof others, &others);
+#endif
     }
 
     void work(const std::function<void(int64_t)> &task, int64_t count) {
@@ -60,6 +82,12 @@ private:
         uint64_t seen = 0;
         std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
+            // The next work often comes at once: weights are packed, then used.
+            lock.unlock();
+            const auto end = std::chrono::steady_clock::now() + SPIN;
+            while (generation_.load() == seen && std::chrono::steady_clock::now() < end) {
+            }
+            lock.lock();
             wake_.wait(lock, [&] { return task_ && generation_ != seen && number < helpers_; });
             seen = generation_;
             const auto *task = task_;
@@ -78,8 +106,9 @@ private:
     const std::function<void(int64_t)> *task_ = nullptr;
     int64_t count_ = 0;
     std::atomic<int64_t> next_{0}, done_{0};
-    int helpers_ = 0, started_ = 0, active_ = 0;
-    uint64_t generation_ = 0;
+    int helpers_ = 0, started_ = 0, active_ = 0, core_ = -1;
+    std::vector<pthread_t> handles_;
+    std::atomic<uint64_t> generation_{0};
 };
 
 std::mutex in_use;

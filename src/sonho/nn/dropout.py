@@ -12,5 +12,9 @@ def drop(inputs: Tensor, share: float, kind: str, training: bool) -> Tensor:
         return inputs
     if kind == "standard":
         return F.dropout(inputs, share)
-    mask = F.dropout(inputs.new_ones(inputs.shape[0], 1, inputs.shape[2]), share)
-    return inputs * mask
+    return inputs * locked_mask(inputs, share)
+
+
+def locked_mask(inputs: Tensor, share: float) -> Tensor:
+    """What `locked` dropout multiplies `inputs` (N, T, D) with: (N, 1, D)."""
+    return F.dropout(inputs.new_ones(inputs.shape[0], 1, inputs.shape[2]), share)

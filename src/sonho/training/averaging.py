@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from sonho.training.elementwise import Following
+
 
 class Averaged:
     """Follows a module's parameters. `decay` 0 means no averaging: the average is the weights."""
@@ -16,13 +18,13 @@ class Averaged:
         self.parameters = list(module.parameters())
         self.decay = decay
         self.values: list[Tensor] = [p.detach().clone() for p in self.parameters]
+        self._following = Following(self.values, self.parameters)
 
-    @torch.no_grad()
     def update(self, step: int) -> None:
         """Move towards the weights after optimiser step `step` (counted from 1)."""
         # Early weights are far off: the memory grows with the run until it reaches 1 / (1 - decay).
         decay = min(self.decay, step / (step + 10.0)) if self.decay else 0.0
-        torch._foreach_lerp_(self.values, [p.detach() for p in self.parameters], 1.0 - decay)
+        self._following.approach(1.0 - decay)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:

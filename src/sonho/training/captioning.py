@@ -24,7 +24,7 @@ from sonho.models.language_model import State, load_arrays, to_arrays
 from sonho.storage.condition import Condition
 from sonho.storage.model_file import ModelFile
 from sonho.training.language import Say, seconds_of
-from sonho.training.task import Measured
+from sonho.training.task import Measured, differentiate
 
 SAMPLES = 3  # held-out pictures of which captions are shown
 # While it learns, a large held-out part is looked at through so many pictures; the last look is at all.
@@ -58,7 +58,7 @@ class CaptioningTask:
     def initial_state(self, batch_size: int) -> State:
         return ()
 
-    def loss(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+    def gradients(self, batch: Batch, state: State) -> tuple[float, State]:
         assert batch.labels is not None
         pixels = torch.tensor(self.pictures.take(batch.labels))  # (N, H, W, 3); a copy, as the store lends its bytes
         if self.model.training:
@@ -66,7 +66,9 @@ class CaptioningTask:
             if self.config.data.picture_flip:
                 pixels = torch.where(torch.rand(len(pixels), 1, 1, 1) < 0.5, pixels.flip(2), pixels)
         tokens, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
-        return self.model.loss(pixels, tokens, targets, label_smoothing=self.config.training.label_smoothing), ()
+        smoothing = self.config.training.label_smoothing
+        loss = self.model.loss(pixels, tokens, targets, label_smoothing=smoothing)
+        return differentiate(self.model, loss), ()
 
     def validate(self) -> Measured:
         assert self.corpus.validation is not None

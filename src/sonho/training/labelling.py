@@ -24,7 +24,7 @@ from sonho.models.language_model import State, load_arrays, to_arrays
 from sonho.storage.condition import Condition
 from sonho.storage.model_file import ModelFile
 from sonho.training.language import Say, seconds_of
-from sonho.training.task import Measured
+from sonho.training.task import Measured, differentiate
 
 SAMPLES = 3  # held-out texts that are shown with what the model makes of them
 SHOWN_CHARS = 60
@@ -52,7 +52,7 @@ class LabellingTask:
     def initial_state(self, batch_size: int) -> State:
         return ()
 
-    def loss(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+    def gradients(self, batch: Batch, state: State) -> tuple[float, State]:
         assert batch.lengths is not None
         logits = self.model(torch.from_numpy(batch.inputs), torch.from_numpy(batch.lengths))
         if self.config.model.task == "classify":
@@ -62,7 +62,7 @@ class LabellingTask:
             logits, targets = logits.flatten(0, 1), torch.from_numpy(batch.targets).flatten()  # (N*T, C), (N*T,)
         smoothing = self.config.training.label_smoothing
         options: dict[str, Any] = {"ignore_index": NO_TARGET, "label_smoothing": smoothing}
-        return F.cross_entropy(logits, targets, weight=self._weights, **options), ()
+        return differentiate(self.model, F.cross_entropy(logits, targets, weight=self._weights, **options)), ()
 
     def validate(self) -> Measured:
         assert self.corpus.validation is not None

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sonho.config import Config, DataKind
 from sonho.data.batches import Batch, Batches, WindowBatches, make_batches
@@ -18,14 +17,15 @@ from sonho.decoding.model import Model
 from sonho.evaluation.baselines import Baseline, baselines
 from sonho.evaluation.metrics import Report
 from sonho.evaluation.protocol import MOST_TOKENS
-from sonho.models.language_model import LanguageModel, State, load_arrays
+from sonho.models.direct import DirectGradients
+from sonho.models.language_model import LanguageModel, State, detach, load_arrays
 from sonho.storage.container import Arrays
 from sonho.storage.model_file import ModelFile
 from sonho.text import masked_ids
 from sonho.training.conditioning import fit_conditions
 from sonho.training.ending import tokens_to_read
 from sonho.training.gradient_rms import INTERVAL, MOST_GRADIENTS, measure_rms
-from sonho.training.task import Measured
+from sonho.training.task import Measured, differentiate
 from sonho.training.validation import validation_report
 
 Say = Callable[[str], None]
@@ -69,20 +69,24 @@ class LanguageTask:
         masked = masked_ids(self.tokenizer, self.data_kind)
         size = 0 if self.condition is None else self.condition.size
         self.model = LanguageModel(config.model, self.tokenizer.vocab_size, masked, condition_size=size)
+        self._direct = DirectGradients(self.model)
         if start is not None:
             load_arrays(self.model, start.arrays)
 
     def initial_state(self, batch_size: int) -> State:
         return self.model.initial_state(batch_size)
 
-    def loss(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+    def gradients(self, batch: Batch, state: State) -> tuple[float, State]:
         last_only = self.window > 0
         inputs = torch.from_numpy(batch.inputs)  # (N, T)
         targets = torch.from_numpy(batch.targets[:, -1:] if last_only else batch.targets)
         if self.conditions is not None and batch.labels is not None:  # records: each batch begins anew
             told = torch.from_numpy(self.conditions.rows[batch.labels])  # (N, F)
             state = self.model.initial_state(len(told), told)
-        return self.model.loss(inputs, targets, state, last_only=last_only)
+        if not last_only and self._direct.suit(inputs):
+            return self._direct(inputs, targets, state)
+        loss, state = self.model.loss(inputs, targets, state, last_only=last_only)
+        return differentiate(self.model, loss), detach(state)
 
     def validate(self) -> Measured:
         assert self.corpus.validation is not None

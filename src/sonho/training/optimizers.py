@@ -18,6 +18,7 @@ from sonho.nn.causal_conv import CausalConv
 from sonho.nn.picture_encoder import ConvNorm
 from sonho.nn.recurrent import Recurrent
 from sonho.training.adamw import AdamW, Optimizer
+from sonho.training.elementwise import runs_natively
 
 AnyOptimizer = Optimizer | torch.optim.Optimizer
 DEFAULT_RATES = {"muon": 0.02, "adamw": 0.004, "rmsprop": 0.002, "sgd": 1.0}
@@ -50,7 +51,7 @@ class Muon(Optimizer):
                 if parameter not in self.state:
                     self.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
                 buffer = self.state[parameter]["momentum_buffer"]
-                if _runs_natively(parameter, parameter.grad, buffer):
+                if runs_natively(parameter, parameter.grad, buffer):
                     native_steps.append(_native_step(group, parameter, buffer))
                 else:
                     muon_step(group, parameter, buffer)
@@ -68,13 +69,6 @@ def muon_step(group: dict[str, Any], parameter: Tensor, buffer: Tensor) -> None:
     update *= 0.2 * math.sqrt(max(matrices.shape[1:]))
     parameter.mul_(1 - group["lr"] * group["weight_decay"])
     parameter.add_(update.reshape(parameter.shape), alpha=-group["lr"])
-
-
-def _runs_natively(*tensors: Tensor) -> bool:
-    return library.engine_name() == "native" and all(
-        tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous() and tensor.numel() > 0
-        for tensor in tensors
-    )
 
 
 def _native_step(group: dict[str, Any], parameter: Tensor, buffer: Tensor) -> library.Muon:

@@ -57,8 +57,11 @@ class Task(Protocol):
         """What is carried into the first window of a text; nothing, where each batch stands alone."""
         ...
 
-    def loss(self, batch: Batch, state: State) -> tuple[Tensor, State]:
-        """Mean loss in nats per target, to be differentiated, and the state after the batch."""
+    def gradients(self, batch: Batch, state: State) -> tuple[float, State]:
+        """Mean loss in nats per target, and the state after the batch.
+
+        Its gradients are then in the `grad` of the model's parameters, and nothing else is.
+        """
         ...
 
     def validate(self) -> Measured:
@@ -88,3 +91,10 @@ class Task(Protocol):
     def report(self, part: Part) -> tuple[Any, dict[str, float]]:
         """The final report of a part, and the figures of it that the model file keeps; "loss" is one."""
         ...
+
+
+def differentiate(model: nn.Module, loss: Tensor) -> float:
+    """Put the gradients of `loss` into `model`, by autograd; returns its value."""
+    model.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.item()

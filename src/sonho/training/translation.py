@@ -24,7 +24,7 @@ from sonho.storage.condition import Condition
 from sonho.storage.model_file import ModelFile
 from sonho.text import Tokenizer
 from sonho.training.language import Say, seconds_of
-from sonho.training.task import Measured
+from sonho.training.task import Measured, differentiate
 
 SAMPLES = 3  # held-out texts that are shown with their translations
 # While it learns, so many held-out pairs are translated greedily; at the end, all of them with a beam.
@@ -66,7 +66,7 @@ class TranslationTask:
     def initial_state(self, batch_size: int) -> State:
         return ()
 
-    def loss(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+    def gradients(self, batch: Batch, state: State) -> tuple[float, State]:
         assert batch.sources is not None
         assert batch.source_lengths is not None
         arrays = (batch.sources, batch.source_lengths, batch.inputs, batch.targets)
@@ -76,7 +76,7 @@ class TranslationTask:
             label_smoothing=training.label_smoothing,
             scheduled_sampling=training.scheduled_sampling,
         )
-        return loss, ()
+        return differentiate(self.model, loss), ()
 
     def validate(self) -> Measured:
         assert self.corpus.validation is not None
