@@ -8,10 +8,13 @@ import sonho.training  # noqa: F401 - says how OpenMP waits, before torch is loa
 import torch
 
 from sonho.config import TrainingConfig, build_config
-from sonho.models.language_model import LanguageModel, detach
+from sonho.models.direct import DirectGradients
+from sonho.models.language_model import LanguageModel
+from sonho.training.adamw import AdamW
+from sonho.training.elementwise import Clipping
 from sonho.training.optimizers import make_optimizers
 from sonho.training.plan import plan
-from torch_step import adamw, training_work
+from torch_step import WARM_UP_STEPS
 from workers import Case, Work, serve
 
 ALL_THREADS = torch.get_num_threads()
@@ -27,11 +30,25 @@ def prepare(case: Case) -> Work:
     given = {f"model.{name}" for name in settings}
     config = plan(build_config({"model": settings}), given, symbols=1_000_000, vocab_size=case["vocab_size"]).config
     model = LanguageModel(config.model, case["vocab_size"], masked_ids=())
-    muon = case["optimizer"] == "muon"
-    optimizers = make_optimizers(model, TrainingConfig()) if muon else adamw(model)
+    direct, clipping = DirectGradients(model), Clipping(model)
+    rest = AdamW([{"params": model.parameters(), "weight_decay": 0.01}], lr=1e-3, betas=(0.9, 0.999))
+    optimizers = make_optimizers(model, TrainingConfig()) if case["optimizer"] == "muon" else [rest]
     shape = case["batch_size"], case["window"]
+    inputs, targets = torch.randint(0, case["vocab_size"], (2, *shape))
     state = model.initial_state(shape[0])
-    return training_work(model, model.loss, optimizers, state, detach, shape, case["vocab_size"])
+
+    def step() -> dict[str, float]:
+        """As the trainer does it (training/trainer.py), but for its average of the weights, which no peer has."""
+        nonlocal state
+        _, state = direct(inputs, targets, state)
+        clipping.clip(1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        return {"count": inputs.numel()}
+
+    for _ in range(WARM_UP_STEPS):
+        step()
+    return step
 
 
 if __name__ == "__main__":

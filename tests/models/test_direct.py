@@ -110,9 +110,14 @@ def test_what_is_not_possible_here_does_not_suit(settings):
     assert not DirectGradients(make(**settings)).suit(torch.zeros(4, 6, dtype=torch.int64))
 
 
-def test_more_symbols_than_positions_do_not_suit_an_embedding():
-    assert not DirectGradients(make(embedding_dim=5)).suit(torch.zeros(2, 6, dtype=torch.int64))
-    assert DirectGradients(make()).suit(torch.zeros(2, 6, dtype=torch.int64))
+@pytest.mark.parametrize("settings", [{}, {"embedding_dim": 5}, {"embedding_dim": 9, "tied": True}], ids=str)
+def test_there_may_be_more_symbols_than_positions(settings):
+    model, twin = make(**settings), make(**settings)
+    [(tokens, targets)] = batches(1, (2, 4))
+    loss, _ = DirectGradients(model)(tokens, targets, model.initial_state(2))
+    assert loss == pytest.approx(by_autograd(twin, tokens, targets, twin.initial_state(2))[0], rel=1e-6)
+    for one, other in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
 
 
 def test_another_engine_or_precision_does_not_suit(monkeypatch):

@@ -33,7 +33,6 @@ class DirectGradients:
     def suit(self, tokens: Tensor) -> bool:
         """Whether the model's settings, the engine in force and `tokens` (N, T) are such that this can be used."""
         model, config = self._model, self._model.config
-        embedding = model.embedding
         return (
             library.engine_name() == "native"
             and model.mask.dtype == torch.float32
@@ -41,9 +40,7 @@ class DirectGradients:
             and config.cell in ("lstm", "gru", "rnn")
             and not (model.condition_size or config.layer_norm or config.weight_drop or config.dropout_input)
             and (config.dropout == 0 or config.dropout_kind == "locked")
-            and 0 < tokens.numel()
-            # With more symbols than positions a table of what each symbol adds costs more than it saves.
-            and (embedding is None or model.vocab_size <= tokens.numel())
+            and tokens.numel() > 0
         )
 
     def __call__(self, tokens: Tensor, targets: Tensor, state: State) -> tuple[float, State]:
@@ -67,8 +64,10 @@ class _Window:
         layers: list[Any] = list(model.layers)
         # What flows down: the gradient of what a layer gives, first written by the loss.
         self._d_hidden = torch.empty(batch_size, steps, model.config.hidden_size)
-        self._first = _FirstLayer(model, layers[0], *self.shape)
-        self._upper = [_UpperLayer(model, layer, *self.shape) for layer in layers[1:]]
+        # With more symbols than positions a table of what each symbol adds costs more than it saves.
+        looks_up = model.embedding is None or model.vocab_size <= batch_size * steps
+        self._first = (_LookedUp if looks_up else _Embedded)(model, layers[0], *self.shape)
+        self._upper = [_Upper(model, layer, *self.shape) for layer in layers[1:]]
         self._bias = torch.empty(model.vocab_size)
         self._mean = torch.empty((), dtype=torch.float64)
         tied = model.output.weight is None
@@ -161,7 +160,7 @@ class _Layer:
         library.window_backward(self._call)
 
 
-class _FirstLayer(_Layer):
+class _LookedUp(_Layer):
     """Looks up, by the ids, what each symbol adds to the gates: a table (V, G*H)."""
 
     def __init__(self, model: LanguageModel, layer: Recurrent, batch_size: int, steps: int) -> None:
@@ -193,7 +192,7 @@ class _FirstLayer(_Layer):
             torch.mm(self._d_table, layer.weight_ih, out=gradient_of(embedding.weight))
 
 
-class _UpperLayer(_Layer):
+class _Upper(_Layer):
     """Multiplies what the layer below gives."""
 
     def __init__(self, model: LanguageModel, layer: Recurrent, batch_size: int, steps: int) -> None:
@@ -212,6 +211,22 @@ class _UpperLayer(_Layer):
         self._call.d_table = gradient_of(self._layer.bias).data_ptr()
         self._backward(d_hidden)
         return self._d_inputs
+
+
+class _Embedded(_Upper):
+    """Multiplies the embeddings of the symbols."""
+
+    def forward(self, tokens: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        assert self._model.embedding is not None
+        self._tokens = tokens.flatten()
+        self._vectors = self._model.embedding.weight[self._tokens]  # (N*T, D)
+        return super().forward(self._vectors, state)
+
+    def backward(self, d_hidden: Tensor) -> Tensor:
+        assert self._model.embedding is not None
+        d_inputs = super().backward(d_hidden)
+        gradient_of(self._model.embedding.weight).zero_().index_add_(0, self._tokens, d_inputs.flatten(0, 1))
+        return d_inputs
 
 
 def gradient_of(parameter: Tensor) -> Tensor:

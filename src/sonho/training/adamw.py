@@ -89,7 +89,10 @@ class AdamW(Optimizer):
 
     def _structures(self, owners: Sequence[Owner]) -> Sequence[library.AdamW]:
         """For the kernels; none where these cannot work on the tensors."""
-        tensors = tuple(t for _, p, state in owners for t in (p, p.grad, state["exp_avg"], state["exp_avg_sq"]))
+        tensors: tuple[Tensor, ...] = ()
+        for _, parameter, state in owners:
+            assert parameter.grad is not None
+            tensors += (parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"])
         if not self._prepared.suit(tensors):
             native = runs_natively(*tensors)
             self._prepared.keep(tensors, library.array_of([_structure(*owner) for owner in owners] if native else []))
@@ -100,9 +103,10 @@ class AdamW(Optimizer):
         if not parameters:
             return
         states = [self.state[parameter] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         torch._fused_adamw_(
             parameters,
-            [parameter.grad for parameter in parameters],
+            gradients,
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],

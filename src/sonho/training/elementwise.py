@@ -5,6 +5,7 @@ PyTorch's lists of tensors take 0.2 to 0.6 ms a call here, of which the numbers 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from operator import is_
 from typing import Any
@@ -65,19 +66,16 @@ class Clipping:
 
     @torch.no_grad()
     def clip(self, limit: float) -> float:
-        """Scale the gradients down to a norm of `limit`, where they are above it; returns the norm they had. 0: never."""
+        """Scale the gradients down to a norm of `limit` where they are above it (0: never); the norm that they had."""
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        arrays = self._arrays.of(gradients, gradients)
-        if arrays:
-            norm = library.sum_of_squares(arrays) ** 0.5
-        else:
-            norm = torch.nn.utils.get_total_norm(gradients).item()
+        if arrays := self._arrays.of(gradients, gradients):
+            norm = math.sqrt(library.sum_of_squares(arrays))
+            if limit and norm > limit:
+                library.scale(arrays, limit / (norm + 1e-6), torch.get_num_threads())
+            return norm
+        norm = torch.nn.utils.get_total_norm(gradients).item()
         if limit and norm > limit:
-            factor = limit / (norm + 1e-6)
-            if arrays:
-                library.scale(arrays, factor, torch.get_num_threads())
-            else:
-                torch._foreach_mul_(gradients, factor)
+            torch._foreach_mul_(gradients, limit / (norm + 1e-6))
         return norm
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sonho.config import Config, DataKind
 from sonho.data.batches import Batch, Batches, make_batches
