@@ -29,9 +29,10 @@ from sonho.training.run import train
 
 LANGUAGE_MODEL: dict[str, dict[str, Any]] = {
     "model": {"cell": "gru", "hidden_size": 256, "embedding_dim": 256, "tied": True, "dropout": 0.2},
-    "data": {"kind": "records", "batch_size": 64, "validation": 0.02, "test": "0.0333"},
+    "data": {"kind": "records", "batch_size": 32, "validation": 0.02, "test": "0.0333"},
 }
-START_MINUTES = 20.0  # of learning the language
+START_MINUTES = 22.0  # of learning the language
+LANGUAGE_TRAINING: dict[str, Any] = {"minutes": START_MINUTES, "softmax_samples": 1000}
 # Of learning the labels: more passes learn the texts by heart.
 STARTED: dict[str, Any] = {"learning_rate": 0.003, "epochs": 3}
 
@@ -81,7 +82,7 @@ def topics_init(corpora: Path, folder: Path, language: Path | None = None) -> li
     language = language or folder / "language"
     if not (language / "model.safetensors").exists():
         data = {**recipe["data"], **LANGUAGE_MODEL["data"]}
-        train([path], language, {**LANGUAGE_MODEL, "data": data, "training": {"minutes": START_MINUTES}}, say=print)
+        train([path], language, {**LANGUAGE_MODEL, "data": data, "training": LANGUAGE_TRAINING}, say=print)
     began = time.perf_counter()
     own = {k: v for k, v in recipe["model"].items() if k not in ("cell", "hidden_size", "embedding_dim")}
     started = {**recipe, "model": own, "training": STARTED}

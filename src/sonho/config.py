@@ -182,6 +182,9 @@ class TrainingConfig:
     class_weights: Literal["none", "balanced"] = _help(
         "none", "classify: balanced counts each label alike, however rare, and keeps the best macro F1"
     )
+    softmax_samples: Annotated[int, Ge(0)] = _help(
+        0, "language models: a step's softmax is over its own words and so many others, weighted; 0 = all words"
+    )
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = _help(
         0.0, "classify, tag, translate, caption: share of each target spread evenly"
     )

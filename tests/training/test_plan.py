@@ -144,3 +144,23 @@ def test_short_runs_take_the_cell_that_learns_sooner_and_small_batches():
 
 def test_without_a_clock_the_cell_is_the_usual_one():
     assert choose(1_000_000, 0, {"training": {"steps": 5}}, speed=None).config.model.cell == "lstm"
+
+
+def test_by_the_clock_many_words_are_learned_from_a_part_of_the_softmax():
+    assert choose(1_000_000, 60, vocab_size=4096).config.training.softmax_samples == 0
+    made = choose(1_000_000, 60, vocab_size=25_000)
+    assert made.config.training.softmax_samples == 1000
+    assert "1,000 others" in made.lines[0]
+    given = {"training": {"softmax_samples": 0}}
+    assert choose(1_000_000, 60, given, vocab_size=25_000).config.training.softmax_samples == 0
+    steps = {"training": {"steps": 100}}
+    assert choose(1_000_000, 0, steps, vocab_size=25_000, speed=None).config.training.softmax_samples == 0
+
+
+def test_a_part_of_the_softmax_makes_shorter_steps():
+    whole, part = (
+        build_config({"training": {"softmax_samples": samples}, "model": {"embedding_dim": 64}})
+        for samples in (0, 1000)
+    )
+    assert step_flops(part, 25_000, 2048) < step_flops(whole, 25_000, 2048) / 4
+    assert step_flops(part, 500, 2048) == step_flops(whole, 500, 2048)

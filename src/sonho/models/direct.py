@@ -12,13 +12,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from sonho.models.language_model import LanguageModel, State
+from sonho.models.sampled_softmax import draw_words
 from sonho.native import library
 from sonho.nn.buffers import borrow
 from sonho.nn.cells import LSTMState
-from sonho.nn.dropout import locked_mask
+from sonho.nn.dropout import dropout_mask
 from sonho.nn.native_ops import saved_shape
 from sonho.nn.recurrent import LayerState, Recurrent
 
@@ -26,8 +28,9 @@ from sonho.nn.recurrent import LayerState, Recurrent
 class DirectGradients:
     """Fills the `grad` of every parameter of a model; what was there is written over."""
 
-    def __init__(self, model: LanguageModel) -> None:
-        self._model = model
+    def __init__(self, model: LanguageModel, softmax_samples: int = 0) -> None:
+        """`softmax_samples`: see `LanguageModel.loss`."""
+        self._model, self._samples = model, softmax_samples
         self._window: _Window | None = None
 
     def suit(self, tokens: Tensor) -> bool:
@@ -38,8 +41,7 @@ class DirectGradients:
             and model.mask.dtype == torch.float32
             and model.mask.device.type == "cpu"
             and config.cell in ("lstm", "gru", "rnn")
-            and not (model.condition_size or config.layer_norm or config.weight_drop or config.dropout_input)
-            and (config.dropout == 0 or config.dropout_kind == "locked")
+            and not (model.condition_size or config.dropout_input)
             and tokens.numel() > 0
         )
 
@@ -50,7 +52,7 @@ class DirectGradients:
         """
         if self._window is None or self._window.shape != tokens.shape:
             self._window = None  # its memory goes before the next is taken
-            self._window = _Window(self._model, *tokens.shape)
+            self._window = _Window(self._model, self._samples, *tokens.shape)
         with torch.no_grad():
             return self._window.run(tokens.to(torch.int64).contiguous(), targets.to(torch.int64).contiguous(), state)
 
@@ -58,9 +60,9 @@ class DirectGradients:
 class _Window:
     """Everything that a window of one shape needs, from batch to batch."""
 
-    def __init__(self, model: LanguageModel, batch_size: int, steps: int) -> None:
+    def __init__(self, model: LanguageModel, samples: int, batch_size: int, steps: int) -> None:
         self.shape = (batch_size, steps)
-        self._model = model
+        self._model, self._samples = model, samples
         layers: list[Any] = list(model.layers)
         # What flows down: the gradient of what a layer gives, first written by the loss.
         self._d_hidden = torch.empty(batch_size, steps, model.config.hidden_size)
@@ -70,8 +72,6 @@ class _Window:
         self._upper = [_Upper(model, layer, *self.shape) for layer in layers[1:]]
         self._bias = torch.empty(model.vocab_size)
         self._mean = torch.empty((), dtype=torch.float64)
-        tied = model.output.weight is None
-        self._d_tied = torch.empty_like(model.output_weight()) if tied else None
 
     def run(self, tokens: Tensor, targets: Tensor, state: State) -> tuple[float, State]:
         first, *others = state
@@ -80,48 +80,61 @@ class _Window:
         for layer, layer_state in zip(self._upper, others, strict=True):
             hidden, after = layer.forward(hidden, layer_state)
             new_state.append(after)
-        loss = self._loss(hidden, targets)
+        loss = self._sampled_loss(hidden, targets) if self._samples else self._whole_loss(hidden, targets)
         d_hidden = self._d_hidden
         for layer in reversed(self._upper):
             d_hidden = layer.backward(d_hidden)
         self._first.backward(d_hidden)
-        if self._d_tied is not None:
-            assert self._model.embedding is not None  # check_model_config: tied needs an embedding
-            gradient_of(self._model.embedding.weight).add_(self._d_tied)
         return loss, tuple(new_state)
 
-    def _loss(self, hidden: Tensor, targets: Tensor) -> float:
+    def _whole_loss(self, hidden: Tensor, targets: Tensor) -> float:
         output, weight = self._model.output, self._model.output_weight()
         torch.add(output.bias, self._model.mask, out=self._bias)
+        return self._loss(hidden, weight, self._bias, targets, gradient_of(weight), gradient_of(output.bias))
+
+    def _sampled_loss(self, hidden: Tensor, targets: Tensor) -> float:
+        output, weight = self._model.output, self._model.output_weight()
+        words = draw_words(targets.flatten(), self._model.mask, self._samples)
+        rows, bias = weight[words.ids], output.bias[words.ids] + words.bias
+        d_rows, d_bias = torch.empty_like(rows), torch.empty_like(bias)
+        loss = self._loss(hidden, rows, bias, words.targets, d_rows, d_bias)
+        gradient_of(weight).zero_()[words.ids] = d_rows
+        gradient_of(output.bias).zero_()[words.ids] = d_bias
+        return loss
+
+    def _loss(
+        self, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, d_weight: Tensor, d_bias: Tensor
+    ) -> float:
+        """Fills the gradients of the weights (V, H), of the bias (V,) and of what is hidden."""
         library.cross_entropy(
             library.Loss(
                 threads=torch.get_num_threads(),
                 R=targets.numel(),
                 H=hidden.shape[2],
-                V=len(self._bias),
+                V=len(bias),
                 hidden=hidden.data_ptr(),
                 weight=weight.data_ptr(),
-                bias=self._bias.data_ptr(),
+                bias=bias.data_ptr(),
                 targets=targets.data_ptr(),
                 loss=self._mean.data_ptr(),
                 d_hidden=self._d_hidden.data_ptr(),
-                d_weight=(gradient_of(weight) if self._d_tied is None else self._d_tied).data_ptr(),
-                d_bias=gradient_of(output.bias).data_ptr(),
+                d_weight=d_weight.data_ptr(),
+                d_bias=d_bias.data_ptr(),
             )
         )
         return self._mean.item()
 
 
 class _Layer:
-    """One layer with its dropout over a window. What it is fed decides who begins and ends: see the classes below."""
+    """One layer over a window, with its norm and dropout. What it is fed decides the rest: see the classes below."""
 
     def __init__(self, model: LanguageModel, layer: Recurrent, batch_size: int, steps: int) -> None:
         self._model, self._layer = model, layer
-        self._share = model.config.dropout
+        self._norm: nn.LayerNorm | None = getattr(layer, "norm", None)
         cell = layer.cell if layer.cell != "rnn" else f"rnn_{layer.nonlinearity}"
         size = layer.hidden_size
         self._outputs = torch.empty(batch_size, steps, size)
-        self._dropped = torch.empty_like(self._outputs) if self._share else self._outputs
+        self._dropped = torch.empty_like(self._outputs) if model.config.dropout else self._outputs
         self._saved = borrow(*saved_shape(cell, batch_size, steps, size))
         self._call = library.Window(
             cell=library.CELLS[cell],
@@ -132,32 +145,66 @@ class _Layer:
             saved=self._saved.data_ptr(),
         )
         self._alive: list[Tensor] = []  # whose addresses `_call` has
+        self._mask: Tensor | None  # of dropout, (N, 1 or T, H)
+        self._weight_mask: Tensor | None  # of weight drop, (G*H, H)
+        self._moments: list[Tensor]  # mean and deviation of the norm
 
     def _forward(self, state: LayerState) -> tuple[Tensor, LayerState]:
         """What the layer gives, (N, T, H) after dropout, and its state. The input is in `_call` already."""
         call, lstm = self._call, isinstance(state, LSTMState)
         firsts = [tensor.contiguous() for tensor in (state if isinstance(state, LSTMState) else (state,))]
         lasts = [torch.empty_like(tensor) for tensor in firsts]
-        self._alive = firsts
+        weight_hh = self._dropped_weights()
+        self._alive = [*firsts, weight_hh]
         call.threads = torch.get_num_threads()
-        call.weight_hh = self._layer.weight_hh.data_ptr()
+        call.weight_hh = weight_hh.data_ptr()
         call.h_first, call.h_last = firsts[0].data_ptr(), lasts[0].data_ptr()
         if lstm:
             call.c_first, call.c_last = firsts[1].data_ptr(), lasts[1].data_ptr()
         library.window_forward(call)
-        if self._share and self._model.training:
-            self._mask = locked_mask(self._outputs, self._share)
-            torch.mul(self._outputs, self._mask, out=self._dropped)
-        hidden = self._dropped if self._model.training else self._outputs
-        return hidden, LSTMState(*lasts) if lstm else lasts[0]
+        return self._dropped_outputs(self._normed_outputs()), LSTMState(*lasts) if lstm else lasts[0]
+
+    def _dropped_weights(self) -> Tensor:
+        share, self._weight_mask = self._layer.weight_drop, None
+        if not (share and self._model.training):
+            return self._layer.weight_hh
+        self._weight_mask = F.dropout(torch.ones_like(self._layer.weight_hh), share)
+        return self._layer.weight_hh * self._weight_mask
+
+    def _normed_outputs(self) -> Tensor:
+        if self._norm is None:
+            return self._outputs
+        norm, shape = self._norm, self._outputs.shape[2:]
+        hidden, *self._moments = torch.native_layer_norm(self._outputs, shape, norm.weight, norm.bias, norm.eps)
+        return hidden
+
+    def _dropped_outputs(self, hidden: Tensor) -> Tensor:
+        config, self._mask = self._model.config, None
+        if not (config.dropout and self._model.training):
+            return hidden
+        self._mask = dropout_mask(hidden, config.dropout, config.dropout_kind)
+        return torch.mul(hidden, self._mask, out=self._dropped)
 
     def _backward(self, d_hidden: Tensor) -> None:
         """From the gradient of what the layer gave, which is written over, to those that `_call` has places for."""
-        if self._share and self._model.training:
+        if self._mask is not None:
             d_hidden.mul_(self._mask)
+        if self._norm is not None:
+            d_hidden = self._norm_backward(self._norm, d_hidden)
         self._call.d_outputs = d_hidden.data_ptr()
-        self._call.d_weight_hh = gradient_of(self._layer.weight_hh).data_ptr()
+        d_weight_hh = gradient_of(self._layer.weight_hh)
+        self._call.d_weight_hh = d_weight_hh.data_ptr()
         library.window_backward(self._call)
+        if self._weight_mask is not None:
+            d_weight_hh.mul_(self._weight_mask)
+
+    def _norm_backward(self, norm: nn.LayerNorm, d_hidden: Tensor) -> Tensor:
+        d_outputs, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
+            d_hidden, self._outputs, self._outputs.shape[2:], *self._moments, norm.weight, norm.bias, [True, True, True]
+        )
+        gradient_of(norm.weight).copy_(d_weight)
+        gradient_of(norm.bias).copy_(d_bias)
+        return d_outputs  # type: ignore[no-any-return]
 
 
 class _LookedUp(_Layer):
@@ -189,7 +236,9 @@ class _LookedUp(_Layer):
             gradient_of(layer.weight_ih).copy_(self._d_table.T)
         else:
             torch.mm(self._d_table.T, embedding.weight, out=gradient_of(layer.weight_ih))
-            torch.mm(self._d_table, layer.weight_ih, out=gradient_of(embedding.weight))
+            gradient = gradient_of(embedding.weight)
+            # Where it is tied, the loss has written its gradient already.
+            gradient.addmm_(self._d_table, layer.weight_ih, beta=1.0 if self._model.config.tied else 0.0)
 
 
 class _Upper(_Layer):
@@ -202,6 +251,7 @@ class _Upper(_Layer):
         self._call.d_inputs = self._d_inputs.data_ptr()
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        self._inputs = inputs
         self._call.inputs = inputs.data_ptr()
         self._call.weight_ih, self._call.table = self._layer.weight_ih.data_ptr(), self._layer.bias.data_ptr()
         return self._forward(state)
@@ -219,13 +269,15 @@ class _Embedded(_Upper):
     def forward(self, tokens: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         assert self._model.embedding is not None
         self._tokens = tokens.flatten()
-        self._vectors = self._model.embedding.weight[self._tokens]  # (N*T, D)
-        return super().forward(self._vectors, state)
+        return super().forward(self._model.embedding.weight[self._tokens], state)  # (N*T, D)
 
     def backward(self, d_hidden: Tensor) -> Tensor:
         assert self._model.embedding is not None
         d_inputs = super().backward(d_hidden)
-        gradient_of(self._model.embedding.weight).zero_().index_add_(0, self._tokens, d_inputs.flatten(0, 1))
+        gradient = gradient_of(self._model.embedding.weight)
+        if not self._model.config.tied:  # else the loss has written its gradient already
+            gradient.zero_()
+        gradient.index_add_(0, self._tokens, d_inputs.flatten(0, 1))
         return d_inputs
 
 

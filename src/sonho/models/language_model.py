@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sonho.config import ModelConfig
 from sonho.errors import UsageError
+from sonho.models.sampled_softmax import draw_words
 from sonho.nn.causal_conv import CausalConv, dilation_of
 from sonho.nn.cells import LSTMState
 from sonho.nn.dropout import drop
@@ -77,16 +78,24 @@ class LanguageModel(nn.Module):
             hidden = hidden[:, -1:]
         return F.linear(hidden, self.output_weight(), self.output.bias + self.mask), new_state
 
-    def loss(self, tokens: Tensor, targets: Tensor, state: State, *, last_only: bool = False) -> tuple[Tensor, State]:
+    def loss(
+        self, tokens: Tensor, targets: Tensor, state: State, *, last_only: bool = False, softmax_samples: int = 0
+    ) -> tuple[Tensor, State]:
         """Mean cross-entropy (nats) of the targets (N, T), or (N, 1) with `last_only`, and the state. -100: no target.
 
-        The same as from the logits of `forward`, which training does not look at.
+        The same as from the logits of `forward`, which training does not look at. With `softmax_samples` the softmax is
+        over the words of the targets and so many others (sampled_softmax.py).
         """
         hidden, new_state = self._hidden(tokens, state, None)
         if last_only:
             hidden = hidden[:, -1:]
-        bias = self.output.bias + self.mask
-        return cross_entropy(hidden.flatten(0, 1), self.output_weight(), bias, targets.flatten()), new_state
+        weight, targets = self.output_weight(), targets.flatten()
+        if softmax_samples:
+            words = draw_words(targets, self.mask, softmax_samples)
+            weight, bias, targets = weight[words.ids], self.output.bias[words.ids] + words.bias, words.targets
+        else:
+            bias = self.output.bias + self.mask
+        return cross_entropy(hidden.flatten(0, 1), weight, bias, targets), new_state
 
     def _hidden(self, tokens: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """What the last layer gives, (N, T, H), and the state."""

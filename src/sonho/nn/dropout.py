@@ -12,9 +12,10 @@ def drop(inputs: Tensor, share: float, kind: str, training: bool) -> Tensor:
         return inputs
     if kind == "standard":
         return F.dropout(inputs, share)
-    return inputs * locked_mask(inputs, share)
+    return inputs * dropout_mask(inputs, share, kind)
 
 
-def locked_mask(inputs: Tensor, share: float) -> Tensor:
-    """What `locked` dropout multiplies `inputs` (N, T, D) with: (N, 1, D)."""
-    return F.dropout(inputs.new_ones(inputs.shape[0], 1, inputs.shape[2]), share)
+def dropout_mask(inputs: Tensor, share: float, kind: str) -> Tensor:
+    """What `drop` multiplies `inputs` (N, T, D) with, drawn alike: (N, T, D), or (N, 1, D) where it is locked."""
+    steps = inputs.shape[1] if kind == "standard" else 1
+    return F.dropout(inputs.new_ones(inputs.shape[0], steps, inputs.shape[2]), share)

@@ -54,7 +54,6 @@ class AdamW(Optimizer):
 
     def __init__(self, groups: Iterable[Mapping[str, Any]], lr: float, betas: tuple[float, float]) -> None:
         super().__init__(groups, lr=lr, betas=betas, eps=1e-8, weight_decay=0.0)
-
         # Not a tensor in the state, as torch.optim has it: adding 1 to a few of those takes as long as the step itself.
         self._steps: dict[Tensor, int] = {}
         self._prepared = Prepared()

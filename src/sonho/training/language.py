@@ -69,7 +69,7 @@ class LanguageTask:
         masked = masked_ids(self.tokenizer, self.data_kind)
         size = 0 if self.condition is None else self.condition.size
         self.model = LanguageModel(config.model, self.tokenizer.vocab_size, masked, condition_size=size)
-        self._direct = DirectGradients(self.model)
+        self._direct = DirectGradients(self.model, config.training.softmax_samples)
         if start is not None:
             load_arrays(self.model, start.arrays)
 
@@ -85,7 +85,8 @@ class LanguageTask:
             state = self.model.initial_state(len(told), told)
         if not last_only and self._direct.suit(inputs):
             return self._direct(inputs, targets, state)
-        loss, state = self.model.loss(inputs, targets, state, last_only=last_only)
+        samples = self.config.training.softmax_samples
+        loss, state = self.model.loss(inputs, targets, state, last_only=last_only, softmax_samples=samples)
         return differentiate(self.model, loss), detach(state)
 
     def validate(self) -> Measured:

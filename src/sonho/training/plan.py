@@ -46,6 +46,9 @@ DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
 MOST_EXPOSURE = 40.0
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
+# By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
+# (docs/log.md, 25).
+WORDS_FOR_A_WHOLE_SOFTMAX, SOFTMAX_SAMPLES = 4096, 1000
 VALIDATIONS_A_RUN = 8
 
 
@@ -77,6 +80,9 @@ def plan(
     filled = fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
     if config.model.cell == "conv":
         filled = fill(filled, given, {"model.num_layers": 5})
+    by_clock = not (config.training.epochs or config.training.steps)
+    if by_clock and vocab_size > WORDS_FOR_A_WHOLE_SOFTMAX:
+        filled = fill(filled, given, {"training.softmax_samples": SOFTMAX_SAMPLES})
 
     def seen_by(config: Config) -> float:
         """Symbols that the training will learn from, each time counted."""
@@ -169,9 +175,11 @@ def _lines(config: Config, symbols: int, seen: float, weights: int, seconds: flo
     if data.kind != "records":
         batch = f"{data.batch_size} x {data.window if data.kind == 'windows' else data.bptt}"
     passes = seen / symbols
+    samples = config.training.softmax_samples
     lines = [
         f"Plan for {symbols:,} training tokens: {model.cell} {model.num_layers} x {model.hidden_size},"
         f" dropout {model.dropout:g}, batch {batch}"
+        + (f", softmax over the words of a batch and {samples:,} others" if samples else "")
     ]
     if seconds is not None:
         wanted = symbols_a_weight(passes)

@@ -51,7 +51,10 @@ def step_flops(config: Config, vocab_size: int, step_tokens: float) -> float:
         muon = NEWTON_SCHULZ_PRODUCTS * sum(
             rows * columns * min(columns, model.hidden_size) for rows, columns in shapes
         )
-    return 6.0 * step_tokens * (layer_weights(model, vocab_size) + model.hidden_size * vocab_size) + muon
+    words = float(vocab_size)
+    if samples := config.training.softmax_samples:  # and about every second token is a word of its own
+        words = min(words, samples + step_tokens / 2)
+    return 6.0 * step_tokens * (layer_weights(model, vocab_size) + model.hidden_size * words) + muon
 
 
 def layer_shapes(model: ModelConfig, vocab_size: int) -> list[tuple[int, int]]:
