@@ -85,6 +85,7 @@ def topics_init(corpora: Path, folder: Path, language: Path | None = None) -> li
         train([path], language, {**LANGUAGE_MODEL, "data": data, "training": LANGUAGE_TRAINING}, say=print)
     began = time.perf_counter()
     own = {k: v for k, v in recipe["model"].items() if k not in ("cell", "hidden_size", "embedding_dim")}
+    own["pooling"] = "attention"
     started = {**recipe, "model": own, "training": STARTED}
     result = train([path], folder / "started", started, init=str(language), say=print)
     assert isinstance(result.test, LabelReport)
