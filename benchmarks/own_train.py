@@ -31,8 +31,11 @@ def prepare(case: Case) -> Work:
     config = plan(build_config({"model": settings}), given, symbols=1_000_000, vocab_size=case["vocab_size"]).config
     model = LanguageModel(config.model, case["vocab_size"], masked_ids=())
     direct, clipping = DirectGradients(model), Clipping(model)
-    rest = AdamW([{"params": model.parameters(), "weight_decay": 0.01}], lr=1e-3, betas=(0.9, 0.999))
-    optimizers = make_optimizers(model, TrainingConfig()) if case["optimizer"] == "muon" else [rest]
+    if case["optimizer"] == "muon":
+        optimizers = make_optimizers(model, TrainingConfig())
+    else:  # with the numbers of torch_step.adamw
+        groups = [{"params": model.parameters(), "weight_decay": 0.01}]
+        optimizers = [AdamW(groups, lr=1e-3, betas=(0.9, 0.999))]
     shape = case["batch_size"], case["window"]
     inputs, targets = torch.randint(0, case["vocab_size"], (2, *shape))
     state = model.initial_state(shape[0])

@@ -199,12 +199,13 @@ class _Layer:
             d_weight_hh.mul_(self._weight_mask)
 
     def _norm_backward(self, norm: nn.LayerNorm, d_hidden: Tensor) -> Tensor:
+        d_outputs: Tensor
         d_outputs, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
             d_hidden, self._outputs, self._outputs.shape[2:], *self._moments, norm.weight, norm.bias, [True, True, True]
         )
         gradient_of(norm.weight).copy_(d_weight)
         gradient_of(norm.bias).copy_(d_bias)
-        return d_outputs  # type: ignore[no-any-return]
+        return d_outputs
 
 
 class _LookedUp(_Layer):

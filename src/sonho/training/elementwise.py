@@ -32,7 +32,7 @@ class Prepared:
         self.structures: Sequence[Any] = ()
 
     def suit(self, tensors: tuple[Tensor, ...]) -> bool:
-        """Whether `structures` are those of these tensors; where not, make them and call `keep`."""
+        """Whether `structures` are those of these very tensors. Where they are not, make them and `keep` them."""
         return len(tensors) == len(self._tensors) and all(map(is_, tensors, self._tensors))
 
     def keep(self, tensors: tuple[Tensor, ...], structures: Sequence[Any]) -> None:

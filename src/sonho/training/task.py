@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from sonho.config import DataKind
@@ -60,7 +61,7 @@ class Task(Protocol):
     def gradients(self, batch: Batch, state: State) -> tuple[float, State]:
         """Mean loss in nats per target, and the state after the batch.
 
-        Its gradients are then in the `grad` of the model's parameters, and nothing else is.
+        The `grad` of every parameter then holds the gradient of this loss alone.
         """
         ...
 
@@ -96,5 +97,5 @@ class Task(Protocol):
 def differentiate(model: nn.Module, loss: Tensor) -> float:
     """Put the gradients of `loss` into `model`, by autograd; returns its value."""
     model.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     return loss.item()
