@@ -10,6 +10,7 @@ import torch
 from sonho.config import TrainingConfig, build_config
 from sonho.models.direct import DirectGradients
 from sonho.models.language_model import LanguageModel
+from sonho.nn.precision import products_in, resolve_precision
 from sonho.training.adamw import AdamW
 from sonho.training.elementwise import Clipping
 from sonho.training.optimizers import make_optimizers
@@ -21,7 +22,11 @@ ALL_THREADS = torch.get_num_threads()
 
 
 def prepare(case: Case) -> Work:
-    """`threads` 0 is sonho's choice; without `embedding_dim` the plan chooses the input layer."""
+    """`threads` 0 is sonho's choice; without `embedding_dim` the plan chooses the input layer.
+
+    `precision` is that of the products, "auto" where there is none.
+    """
+    precision = resolve_precision(case.get("precision", "auto"))
     torch.set_num_threads(case["threads"] or ALL_THREADS)
     torch.manual_seed(0)
     settings = {"cell": case["cell"], "hidden_size": case["hidden_size"], "num_layers": case["layers"], "dropout": 0.0}
@@ -43,7 +48,8 @@ def prepare(case: Case) -> Work:
     def step() -> dict[str, float]:
         """As the trainer does it (training/trainer.py), but for its average of the weights, which no peer has."""
         nonlocal state
-        _, state = direct(inputs, targets, state)
+        with products_in(precision):
+            _, state = direct(inputs, targets, state)
         clipping.clip(1.0)
         for optimizer in optimizers:
             optimizer.step()

@@ -4,9 +4,9 @@
 
 Whole optimiser steps (forward, loss, backward, clipping, AdamW) of the same network: embedding, recurrent layers,
 output layer. Each side is a process of its own and they take turns; the ratio is the median over the rounds.
-torch runs at the fastest of its thread numbers and OpenMP wait policies, tried on each case; sonho and Keras run at
-their defaults. Keras starts each window from a zero state and does not clip. Needs .venv-bench for Keras
-(`make bench` makes it).
+sonho runs at its default, whose products are of bfloat16 where the processor has them, and in float32. torch runs at
+the fastest of its thread numbers and OpenMP wait policies, tried on each case; sonho and Keras run at their defaults.
+Keras starts each window from a zero state and does not clip. Needs .venv-bench for Keras (`make bench` makes it).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -97,31 +98,43 @@ def best_of_torch(workers: dict[str, Worker], case: Case) -> tuple[Worker, str]:
 
 
 def measure(
-    case: Case, aim: float | None, own: Worker, torch: dict[str, Worker], keras: Worker | None, seconds: float
+    case: Case,
+    aim: float | None,
+    own: dict[str, Worker],
+    torch: dict[str, Worker],
+    keras: Worker | None,
+    seconds: float,
 ) -> Row:
-    own.case(**case)
-    sides, settings = {"sonho": own}, ""
+    for precision, worker in own.items():
+        worker.case(**{**case, "precision": precision})
+    sides, settings = dict(own), ""
     if torch:
         sides["torch"], settings = best_of_torch(torch, case)
     if keras and not keras.case(**case):
         sides["keras"] = keras
-    before = tile_rate(case["threads"])
+    before = tile_rates(case["threads"], own)
     turns = take_turns(sides, seconds)
-    return row(case, turns, settings, aim, max(before, tile_rate(case["threads"])))
+    after = tile_rates(case["threads"], own)
+    return row(case, turns, settings, aim, {precision: max(before[precision], after[precision]) for precision in own})
 
 
-def row(case: Case, turns: dict[str, list[Turn]], settings: str, aim: float | None, tile: float) -> Row:
-    own = turns["sonho"]
-    gigaflops = step_flops(case) / unit_seconds(own) / 1e9
+def row(case: Case, turns: dict[str, list[Turn]], settings: str, aim: float | None, tiles: dict[str, float]) -> Row:
+    best = list(tiles)[-1]
+    own = turns[best]
     values: Row = {
         "layers": f"{case['cell']} {case['layers']} x {case['hidden_size']}",
         "batch x window": f"{case['batch_size']} x {case['window']}",
         "sonho, characters/s": round(rate(own)),
-        "sonho, ms a step": round(1e3 * unit_seconds(own), 2),
-        "sonho, GFLOP/s": round(gigaflops, 1),
     }
-    if tile:
-        values |= {"the tile alone, GFLOP/s": round(tile, 1), "share": round(gigaflops / tile, 3)}
+    for precision, tile in tiles.items():
+        seconds = unit_seconds(turns[precision])
+        gigaflops = step_flops(case) / seconds / 1e9
+        values |= {f"{precision}, ms a step": round(1e3 * seconds, 2), f"{precision}, GFLOP/s": round(gigaflops, 1)}
+        if tile:
+            values |= {
+                f"{precision}, the tile alone": round(tile, 1),
+                f"{precision}, share": round(gigaflops / tile, 3),
+            }
     if "torch" in turns:
         times, quartiles = ratio(own, turns["torch"])
         values |= {
@@ -130,6 +143,8 @@ def row(case: Case, turns: dict[str, list[Turn]], settings: str, aim: float | No
             "sonho / torch": round(times, 3),
             "quartiles": [round(quartile, 3) for quartile in quartiles],
         }
+        if best != "float32":
+            values["float32 / torch"] = round(ratio(turns["float32"], turns["torch"])[0], 3)
     if aim is not None:
         values["aim"] = aim
     if "keras" in turns:
@@ -138,13 +153,17 @@ def row(case: Case, turns: dict[str, list[Turn]], settings: str, aim: float | No
     return values
 
 
-def tile_rate(threads: int) -> float:
-    """GFLOP/s of the kernels' tile alone, on this machine now; 0 where the library cannot tell."""
-    function = getattr(library, "tile_rate", None)
-    if function is None:
-        return 0.0
-    time.sleep(PAUSE_SECONDS)
-    return float(function(threads, TILE_SECONDS))
+def tile_rates(threads: int, precisions: Iterable[str]) -> dict[str, float]:
+    """GFLOP/s of the kernels' tile alone, on this machine now."""
+    rates = {}
+    for precision in precisions:
+        time.sleep(PAUSE_SECONDS)
+        rates[precision] = library.tile_rate(threads, TILE_SECONDS, precision)
+    return rates
+
+
+def possible(precision: str) -> bool:
+    return precision == "float32" or library.has_bfloat16()
 
 
 def main() -> None:
@@ -168,7 +187,8 @@ def main() -> None:
         def start(module: str, **options: Any) -> Worker:
             return stack.enter_context(Worker(module, cores=arguments.threads, **options))
 
-        own, torch, keras = start("own_train"), {}, None
+        own = {precision: start("own_train") for precision in library.PRECISIONS if possible(precision)}
+        torch, keras = {}, None
         if "torch" in arguments.peers:
             torch = {policy: start("peers.torch_layers", OMP_WAIT_POLICY=policy) for policy in POLICIES}
         if "keras" in arguments.peers and python:
@@ -176,8 +196,6 @@ def main() -> None:
             versions |= installed("keras", "jax", python=python)
         elif "keras" in arguments.peers:
             print("Keras is left out: there is no .venv-bench; `make bench` makes it")
-        if not tile_rate(1):
-            print("the share of the tile rate is left out: this library has no tile_rate")
         for case, aim in cases(arguments):
             rows.append(measure(case, aim, own, torch, keras, arguments.seconds))
             print(", ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)

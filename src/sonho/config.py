@@ -179,6 +179,9 @@ class TrainingConfig:
     warmup: Annotated[float, Ge(0), Lt(1)] = _help(0.02, "share of the run in which the rate rises from 0")
     clip_norm: Annotated[float, Ge(0)] = _help(1.0, "gradients are scaled down to this global norm; 0 = never")
     ema: Annotated[float, Ge(0), Lt(1)] = _help(0.995, "decay of the averaged weights that are kept; 0 = none")
+    precision: Literal["auto", "float32", "bfloat16"] = _help(
+        "auto", "language models: of what the kernels multiply; auto = bfloat16 where the processor has products of it"
+    )
     class_weights: Literal["none", "balanced"] = _help(
         "none", "classify: balanced counts each label alike, however rare, and keeps the best macro F1"
     )

@@ -23,7 +23,8 @@ int sonho_adamw(const SonhoAdamW *parameters, int64_t count, int threads);
 int sonho_approach(const SonhoArray *arrays, int64_t count, float share, int threads);
 int sonho_scale(const SonhoArray *arrays, int64_t count, float factor, int threads);
 double sonho_sum_of_squares(const SonhoArray *arrays, int64_t count);
-double sonho_tile_rate(int threads, double seconds);
+int sonho_has_bfloat16();
+double sonho_tile_rate(int threads, double seconds, int32_t precision);
 void sonho_sigmoid(const float *x, float *y, int64_t n);
 void sonho_tanh(const float *x, float *y, int64_t n);
 }
@@ -38,7 +39,7 @@ void append(Floats &all, const Floats &part) {
 }
 
 struct Case {
-    int32_t cell;
+    int32_t cell, precision;
     int64_t N, T, D, H;  // D 0: ids
     bool ragged;
 };
@@ -61,7 +62,7 @@ Floats run(const Case &c, int threads) {
     Floats d_table(V * columns), d_weight_ih(columns * c.D), d_weight_hh(columns * c.H);
 
     SonhoWindow w{};
-    w.cell = c.cell, w.threads = threads, w.N = c.N, w.T = c.T, w.D = c.D, w.H = c.H, w.V = V;
+    w.cell = c.cell, w.precision = c.precision, w.threads = threads, w.N = c.N, w.T = c.T, w.D = c.D, w.H = c.H, w.V = V;
     w.table = table.data(), w.weight_hh = weight_hh.data(), w.h_first = h.data(), w.h_last = h_last.data();
     if (c.D)
         w.inputs = inputs.data(), w.weight_ih = weight_ih.data();
@@ -94,14 +95,14 @@ Floats run(const Case &c, int threads) {
     return all;
 }
 
-Floats run_loss(int64_t R, int64_t H, int64_t V, int threads) {
+Floats run_loss(int32_t precision, int64_t R, int64_t H, int64_t V, int threads) {
     static Floats hidden, weight, bias;
     if (threads == 1) hidden = draw(R * H), weight = draw(V * H), bias = draw(V);
     Ids targets(R);
     for (int64_t r = 0; r < R; ++r) targets[r] = r % 4 == 3 ? -100 : r * 7 % V;
     Floats d_hidden(R * H), d_weight(V * H), d_bias(V);
     double loss = 0.0;
-    SonhoLoss l{threads, R, H, V, hidden.data(), weight.data(), bias.data(), targets.data(),
+    SonhoLoss l{threads, precision, R, H, V, hidden.data(), weight.data(), bias.data(), targets.data(),
                 &loss, d_hidden.data(), d_weight.data(), d_bias.data()};
     require(sonho_cross_entropy(&l) == 0, "the loss");
     Floats all{R ? static_cast<float>(loss) : 0.0f};
@@ -151,20 +152,24 @@ int main() {
     int runs = 0;
     for (std::string isa; isas >> isa;) {
         require(sonho_select_isa(isa.c_str()) == 0, "select");
+        const std::vector<int32_t> precisions = sonho_has_bfloat16() ? std::vector<int32_t>{FLOAT32, BFLOAT16}
+                                                                     : std::vector<int32_t>{FLOAT32};
         for (int32_t cell = LSTM; cell <= RNN_RELU; ++cell)
             for (const auto &[N, T, H] : std::vector<std::array<int64_t, 3>>{
                      {1, 1, 1}, {3, 4, 7}, {2, 0, 5}, {0, 3, 4}, {13, 3, 33}, {30, 2, 17}, {26, 3, 64}, {5, 50, 31}})
-                for (int kind = 0; kind < 6; ++kind, ++runs) {
-                    const Case c{cell, N, T, std::array<int64_t, 3>{0, 3, 34}[kind / 2], H, kind % 2 == 1};
-                    const Floats alone = run(c, 1);
-                    require(alone == run(c, 3), "three threads give the bits of one");
-                }
+                for (int32_t precision : precisions)
+                    for (int kind = 0; kind < 6; ++kind, ++runs) {
+                        const Case c{cell, precision, N, T, std::array<int64_t, 3>{0, 3, 34}[kind / 2], H, kind % 2 == 1};
+                        const Floats alone = run(c, 1);
+                        require(alone == run(c, 3), "three threads give the bits of one");
+                    }
         for (const auto &[R, H, V] : std::vector<std::array<int64_t, 3>>{
-                 {1, 1, 1}, {0, 3, 4}, {7, 33, 84}, {300, 5, 33}, {150, 2, 70000}}) {
-            const Floats alone = run_loss(R, H, V, 1);
-            require(alone == run_loss(R, H, V, 3), "three threads give the loss of one");
-            ++runs;
-        }
+                 {1, 1, 1}, {0, 3, 4}, {7, 33, 84}, {300, 5, 33}, {150, 2, 70000}})
+            for (int32_t precision : precisions) {
+                const Floats alone = run_loss(precision, R, H, V, 1);
+                require(alone == run_loss(precision, R, H, V, 3), "three threads give the loss of one");
+                ++runs;
+            }
         for (const auto &[gates, rows, columns] : std::vector<std::array<int64_t, 3>>{
                  {1, 1, 1}, {4, 7, 5}, {3, 5, 7}, {2, 33, 65}, {1, 64, 12}}) {
             const Floats alone = run_muon(gates, rows, columns, 1);
@@ -176,7 +181,8 @@ int main() {
             require(alone == run_updates(n, 3), "three threads update as one");
             ++runs;
         }
-        require(sonho_tile_rate(2, 0.001) > 0.0, "the tile rate");
+        for (int32_t precision : precisions) require(sonho_tile_rate(2, 0.001, precision) > 0.0, "the tile rate");
+        if (precisions.size() == 1) require(sonho_tile_rate(2, 0.001, BFLOAT16) == 0.0, "no rate without the products");
         for (int64_t n : {0, 1, 5, 16, 33}) {
             const Floats x = draw(n);
             Floats y(n);

@@ -22,6 +22,7 @@ from sonho.nn.buffers import borrow
 from sonho.nn.cells import LSTMState
 from sonho.nn.dropout import dropout_mask
 from sonho.nn.native_ops import saved_shape
+from sonho.nn.precision import precision_in_force
 from sonho.nn.recurrent import LayerState, Recurrent
 
 
@@ -109,6 +110,7 @@ class _Window:
         library.cross_entropy(
             library.Loss(
                 threads=torch.get_num_threads(),
+                precision=precision_in_force(),
                 R=targets.numel(),
                 H=hidden.shape[2],
                 V=len(bias),
@@ -156,7 +158,7 @@ class _Layer:
         lasts = [torch.empty_like(tensor) for tensor in firsts]
         weight_hh = self._dropped_weights()
         self._alive = [*firsts, weight_hh]
-        call.threads = torch.get_num_threads()
+        call.threads, call.precision = torch.get_num_threads(), precision_in_force()
         call.weight_hh = weight_hh.data_ptr()
         call.h_first, call.h_last = firsts[0].data_ptr(), lasts[0].data_ptr()
         if lstm:

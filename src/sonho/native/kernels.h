@@ -10,6 +10,9 @@
 
 enum Cell : int32_t { LSTM = 0, GRU = 1, RNN_TANH = 2, RNN_RELU = 3 };
 
+// What products are made of (terms.h). All that comes in or goes out is float32, whatever the precision.
+enum Precision : int32_t { FLOAT32 = 0, BFLOAT16 = 1 };
+
 constexpr int64_t gates_of(int32_t cell) { return cell == LSTM ? 4 : cell == GRU ? 3 : 1; }
 // Numbers a unit that are kept for the backward pass: i f g o c | r z n (U h)_n h_before | h.
 constexpr int64_t saved_of(int32_t cell) { return cell == RNN_TANH || cell == RNN_RELU ? 1 : 5; }
@@ -28,7 +31,7 @@ extern "C" {
 
 // One layer over one window, as the C ABI sees it (library.py has the same fields). Arrays are C-contiguous float32.
 struct SonhoWindow {
-    int32_t cell, threads;
+    int32_t cell, threads, precision;  // FLOAT32 or BFLOAT16
     int64_t N, T, D, H, V;   // V is 1 without ids
     const int64_t *ids;      // (N, T) symbols, or null
     const float *inputs;     // (N, T, D) vectors, or null: D is 0. Beside ids they add to what the table gives
@@ -49,7 +52,7 @@ struct SonhoWindow {
 
 // The output layer and the cross-entropy of its softmax, with all their gradients, in one call.
 struct SonhoLoss {
-    int32_t threads;
+    int32_t threads, precision;
     int64_t R, H, V;
     const float *hidden, *weight, *bias;  // (R, H), (V, H), (V); a bias of -inf: never predicted
     const int64_t *targets;               // (R): ids, or -100 where there is none
@@ -120,9 +123,9 @@ struct Kernels {
 
 // A row of a slice: x ends where h begins, at a multiple of a tile, so one product takes both.
 constexpr int64_t input_stride(int64_t D, int64_t H) { return row_stride(padded(D) + padded(H)); }
-// Floats of scratch for a slice of `count` rows: x and h twice, c, the sums of a tile | gradients of the gates, of h, of c.
+// Floats of scratch for a slice of `count` rows: x and h twice, h, c, the sums of a tile | gradients of the gates, of h, of c.
 constexpr int64_t forward_scratch(const SonhoWindow &w, int64_t count) {
-    return count * (2 * input_stride(w.D, w.H) + padded(w.H)) + 12 * gradients_of(w.cell) * PAD;
+    return count * 2 * (input_stride(w.D, w.H) + padded(w.H)) + 12 * gradients_of(w.cell) * PAD;
 }
 constexpr int64_t backward_scratch(const SonhoWindow &w, int64_t count) {
     return count * (row_stride(gradients_of(w.cell) * w.H) + 2 * padded(w.H)) + 12 * PAD;
@@ -138,7 +141,7 @@ constexpr int64_t weights_scratch(const SonhoWindow &w, int64_t panels) {
     return GRADIENT_ROWS * input_stride(w.D, w.H) + panels * (w.D + w.H) * PAD;
 }
 
-extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512;
+extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512, kernels_bfloat16;
 
 // The loss's two passes. First, by rows [first, last): their losses and the gradients of hidden, and of the logits, which
 // are kept as panels as those of the gates are (GRADIENT_ROWS). Then, by panels of V: the gradients of weight and bias.
@@ -174,5 +177,5 @@ struct UpdateKernels {
 };
 
 extern const MuonKernel muon_baseline, muon_avx2, muon_avx512;
-extern const LossKernels loss_baseline, loss_avx2, loss_avx512;
+extern const LossKernels loss_baseline, loss_avx2, loss_avx512, loss_bfloat16;
 extern const UpdateKernels updates_baseline, updates_avx2, updates_avx512;

@@ -21,6 +21,7 @@ from sonho.errors import UsageError
 
 ENGINES = ("native", "library", "reference")
 CELLS = {"lstm": 0, "gru": 1, "rnn_tanh": 2, "rnn_relu": 3}
+PRECISIONS = {"float32": 0, "bfloat16": 1}
 NAMES = ("libsonho.so", "libsonho.dylib")
 
 _ERRORS = {
@@ -28,6 +29,7 @@ _ERRORS = {
     2: "a length is below 0 or above the number of time steps",
     3: "not enough memory",
     4: "a size or the number of threads is out of range",
+    5: "the instruction set in force has no products of bfloat16",
 }
 
 
@@ -35,7 +37,7 @@ class Window(ctypes.Structure):
     """One layer over one window: `SonhoWindow` of kernels.h, where each field is explained."""
 
     _fields_ = (
-        *((name, ctypes.c_int32) for name in ("cell", "threads")),
+        *((name, ctypes.c_int32) for name in ("cell", "threads", "precision")),
         *((name, ctypes.c_int64) for name in ("N", "T", "D", "H", "V")),
         *(
             (name, ctypes.c_void_p)
@@ -53,7 +55,7 @@ class Loss(ctypes.Structure):
     """The output layer with its loss: `SonhoLoss` of kernels.h, where each field is explained."""
 
     _fields_ = (
-        ("threads", ctypes.c_int32),
+        *((name, ctypes.c_int32) for name in ("threads", "precision")),
         *((name, ctypes.c_int64) for name in ("R", "H", "V")),
         *(
             (name, ctypes.c_void_p)
@@ -114,6 +116,11 @@ def select_isa(name: str) -> None:
         raise UsageError(f"SONHO_ISA={name!r} cannot run here; choose one of {', '.join(isas())}")
 
 
+def has_bfloat16() -> bool:
+    """Whether the kernels in force multiply numbers of bfloat16."""
+    return available() and bool(loaded().sonho_has_bfloat16())
+
+
 def threads_wanted() -> int:
     """The number in SONHO_THREADS, or 0. Raises UsageError where it is none."""
     given = os.environ.get("SONHO_THREADS") or "0"
@@ -167,9 +174,12 @@ def sum_of_squares(arrays: Sequence[Array]) -> float:
     return float(loaded().sonho_sum_of_squares(arrays, len(arrays)))
 
 
-def tile_rate(threads: int, seconds: float) -> float:
-    """GFLOP/s of the multiply alone, on data in the nearest caches, on all `threads` at once: what can be reached."""
-    return float(loaded().sonho_tile_rate(threads, seconds))
+def tile_rate(threads: int, seconds: float, precision: str = "float32") -> float:
+    """GFLOP/s of the multiply alone, on data in the nearest caches, on all `threads` at once: what can be reached.
+
+    0 for a precision that is not to be had here.
+    """
+    return float(loaded().sonho_tile_rate(threads, seconds, PRECISIONS[precision]))
 
 
 def sigmoid(x: int, y: int, n: int) -> None:
@@ -231,7 +241,7 @@ def _load() -> ctypes.CDLL | None:
     library.sonho_sum_of_squares.restype = ctypes.c_double
     library.sonho_sum_of_squares.argtypes = [address, integer]
     library.sonho_tile_rate.restype = ctypes.c_double
-    library.sonho_tile_rate.argtypes = [ctypes.c_int, ctypes.c_double]
+    library.sonho_tile_rate.argtypes = [ctypes.c_int, ctypes.c_double, ctypes.c_int32]
     for function in (library.sonho_sigmoid, library.sonho_tanh):
         function.argtypes = [address, address, integer]
         function.restype = None

@@ -17,13 +17,14 @@ constexpr int64_t GRADIENTS_AT_ONCE = 1 << 23;
 extern "C" API int sonho_cross_entropy(const SonhoLoss *loss) {
     const SonhoLoss &l = *loss;
     if (l.R < 0 || l.H < 1 || l.V < 1 || l.threads < 1) return BAD_ARGUMENT;
+    if (!has_precision(l.precision)) return NO_BFLOAT16;
     int64_t targets = 0;
     for (int64_t r = 0; r < l.R; ++r) {
         if (l.targets[r] != NO_TARGET && (l.targets[r] < 0 || l.targets[r] >= l.V)) return BAD_ID;
         targets += l.targets[r] != NO_TARGET;
     }
-    const LossKernels &k = *isa().loss;
-    const int64_t panels = tiles(l.V), all_panels = panels + tiles(l.H), width = isa().kernels->tile_columns;
+    const LossKernels &k = *isa().loss[l.precision];
+    const int64_t panels = tiles(l.V), all_panels = panels + tiles(l.H), width = isa().kernels[l.precision]->tile_columns;
     const int64_t parts = std::min<int64_t>(l.threads, panels), sums_size = panels * (l.H + 1) * width;
     const int64_t blocks = std::max<int64_t>(l.threads, GRADIENTS_AT_ONCE / (GRADIENT_ROWS * padded(l.V)));
     const int64_t at_once = std::min(blocks * GRADIENT_ROWS, l.R);

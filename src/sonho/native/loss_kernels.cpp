@@ -10,23 +10,29 @@
 
 namespace {
 
-// Terms of a product with V are taken this many at a time, so that a panel's piece stays in the cache.
+// Terms (terms.h) of a product with V are taken this many at a time, so that a panel's piece stays in the cache.
 constexpr int64_t DEPTH = 512;
 
 // Panels [0, V panels) are the weights transposed, for the logits; the rest are the weights, for the gradient of hidden.
+const Term *logits_panel(const SonhoLoss &l, const float *packed, int64_t panel) {
+    return (const Term *)packed + panel * terms(l.H) * WIDTH;
+}
+const Term *hidden_panel(const SonhoLoss &l, const float *packed, int64_t panel) {
+    return logits_panel(l, packed, (l.V + WIDTH - 1) / WIDTH) + panel * terms(l.V) * WIDTH;
+}
+
 void pack(const SonhoLoss &l, float *packed, int64_t first, int64_t last) {
     const int64_t V = l.V, H = l.H, of_logits = (V + WIDTH - 1) / WIDTH;
     for (int64_t panel = first; panel < last; ++panel)
         if (panel < of_logits) {
             const int64_t column = panel * WIDTH, width = least(WIDTH, V - column);
-            float *out = packed + column * H;
-            if (width < WIDTH) memset(out, 0, sizeof(float) * H * WIDTH);
+            Term *out = (Term *)logits_panel(l, packed, panel);
+            if (width < WIDTH) memset(out, 0, sizeof(Term) * terms(H) * WIDTH);
             transpose_into(out, l.weight + column * H, H, H, width);
         } else {
             const int64_t unit = (panel - of_logits) * WIDTH;
-            float *out = packed + of_logits * H * WIDTH + unit * V;
-            for (int64_t v = 0; v < V; ++v)
-                store_pair(out + v * WIDTH, load_pair(l.weight + v * H + unit, least(WIDTH, H - unit)));
+            Term *out = (Term *)hidden_panel(l, packed, panel - of_logits);
+            pack_rows(out, l.weight + unit, H, V, least(WIDTH, H - unit));
         }
 }
 
@@ -76,34 +82,40 @@ void rows(const SonhoLoss &l, const float *packed, float scale, int64_t from, in
           float *gradients, float *scratch) {
     const int64_t V = l.V, H = l.H, panels = (V + WIDTH - 1) / WIDTH;
     const int64_t logits_stride = row_stride(V), stride = row_stride(H);
-    float *logits = scratch, *hidden = logits + GRADIENT_ROWS * logits_stride;  // and then its gradient
+    float *logits = scratch, *d_hidden = logits + GRADIENT_ROWS * logits_stride;
+    Term *hidden = (Term *)d_hidden, *d_logits = (Term *)logits;  // one written over the other
     for (int64_t start = first; start < last; start += GRADIENT_ROWS) {
         const int64_t count = least(GRADIENT_ROWS, last - start);
         const Blocks blocks(count);
-        for (int64_t i = 0; i < count; ++i) copy(hidden + i * stride, l.hidden + (start + i) * H, H);
+        for (int64_t i = 0; i < count; ++i) to_terms(hidden + i * stride, l.hidden + (start + i) * H, H);
         for (int64_t panel = 0; panel < panels; ++panel)
             for (int64_t block = 0; block < blocks.blocks; ++block) {
                 const int64_t begin = blocks.start(block), R = blocks.start(block + 1) - begin;
-                multiply_by_rows[R](hidden + begin * stride, stride, 1, packed + panel * H * WIDTH, H,
+                multiply_by_rows[R](hidden + begin * stride, stride, 1, logits_panel(l, packed, panel), terms(H),
                                     logits + begin * logits_stride + panel * WIDTH, logits_stride);
             }
         for (int64_t i = 0; i < count; ++i) {
             float *row = logits + i * logits_stride;
             losses[start + i] = softmax(row, l.bias, V, l.targets[start + i], scale);
             const int64_t number = start + i - from;
-            float *out = gradients + (number / GRADIENT_ROWS * panels * GRADIENT_ROWS + number % GRADIENT_ROWS) * WIDTH;
-            for (int64_t panel = 0; panel < panels; ++panel)
-                store_pair(out + panel * GRADIENT_ROWS * WIDTH, load_pair(row + panel * WIDTH));
+            Number *out = (Number *)gradients +
+                          (number / GRADIENT_ROWS * panels * GRADIENT_ROWS + number % GRADIENT_ROWS) * WIDTH;
+            for (int64_t panel = 0; panel < panels; ++panel) {
+                const Pair each = load_pair(row + panel * WIDTH);
+                store_numbers(out + panel * GRADIENT_ROWS * WIDTH, each);
+                store_row(d_logits + i * logits_stride + panel * WIDTH / NUMBERS, each);
+            }
         }
         for (int64_t unit = 0; unit < H; unit += WIDTH)
-            for (int64_t v = 0; v < V; v += DEPTH)
+            for (int64_t v = 0; v < terms(V); v += DEPTH)
                 for (int64_t block = 0; block < blocks.blocks; ++block) {
                     const int64_t begin = blocks.start(block), R = blocks.start(block + 1) - begin;
-                    const float *panel = packed + panels * H * WIDTH + unit * V + v * WIDTH;
-                    (v == 0 ? multiply_by_rows : add_by_rows)[R](logits + begin * logits_stride + v, logits_stride, 1, panel,
-                                                                 least(DEPTH, V - v), hidden + begin * stride + unit, stride);
+                    (v == 0 ? multiply_by_rows : add_by_rows)[R](
+                        d_logits + begin * logits_stride + v, logits_stride, 1,
+                        hidden_panel(l, packed, unit / WIDTH) + v * WIDTH, least(DEPTH, terms(V) - v),
+                        d_hidden + begin * stride + unit, stride);
                 }
-        for (int64_t i = 0; i < count; ++i) copy(l.d_hidden + (start + i) * H, hidden + i * stride, H);
+        for (int64_t i = 0; i < count; ++i) copy(l.d_hidden + (start + i) * H, d_hidden + i * stride, H);
     }
 }
 
@@ -112,18 +124,22 @@ void weights(const SonhoLoss &l, const float *gradients, int64_t from, int64_t r
              float *scratch) {
     const int64_t H = l.H, stride = row_stride(H), panels = (l.V + WIDTH - 1) / WIDTH;
     const Blocks blocks(H);
+    Term *hidden = (Term *)scratch, room[panel_room(GRADIENT_ROWS)];
     for (int64_t start = 0; start < rows; start += GRADIENT_ROWS) {
         const int64_t depth = least(GRADIENT_ROWS, rows - start);
-        for (int64_t k = 0; k < depth; ++k) copy(scratch + k * stride, l.hidden + (from + start + k) * H, H);
+        const float *upper = l.hidden + (from + start) * H;
+        for (int64_t k = 0; k < depth; k += NUMBERS, upper += NUMBERS * H)
+            zip_rows(hidden + k / NUMBERS * stride, upper, NUMBERS > 1 && k + 1 < depth ? upper + H : nullptr, H);
         for (int64_t panel = first; panel < last; ++panel) {
-            const float *columns = gradients + (start * panels + panel * GRADIENT_ROWS) * WIDTH;
+            const Number *numbers = (const Number *)gradients + (start * panels + panel * GRADIENT_ROWS) * WIDTH;
+            const Term *columns = panel_of(numbers, depth, room);
             float *to = sums + panel * (H + 1) * WIDTH;
             for (int64_t block = 0; block < blocks.blocks; ++block) {
                 const int64_t m = blocks.start(block), M = blocks.start(block + 1) - m;
-                add_by_columns[M](scratch + m, 1, stride, columns, depth, to + m * WIDTH, WIDTH);
+                add_by_columns[M](hidden + m, 1, stride, columns, terms(depth), to + m * WIDTH, WIDTH);
             }
             Pair sum = load_pair(to + H * WIDTH);
-            for (int64_t k = 0; k < depth; ++k) sum = sum + load_pair(columns + k * WIDTH);
+            for (int64_t k = 0; k < depth; ++k) sum = sum + load_numbers(numbers + k * WIDTH);
             store_pair(to + H * WIDTH, sum);
         }
     }

@@ -18,6 +18,9 @@ bool has_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && has_avx2();
 }
+#if defined(SONHO_BFLOAT16)
+bool has_bfloat16() { return __builtin_cpu_supports("avx512bf16"); }
+#endif
 #endif
 
 // What this machine can run, best first.
@@ -25,10 +28,16 @@ const std::vector<Isa> &available() {
     static const std::vector<Isa> list = [] {
         std::vector<Isa> found;
 #if defined(SONHO_X86)
-        if (has_avx512()) found.push_back({"avx512", &kernels_avx512, &loss_avx512, muon_avx512, &steps_avx512, &updates_avx512});
-        if (has_avx2()) found.push_back({"avx2", &kernels_avx2, &loss_avx2, muon_avx2, &steps_avx2, &updates_avx2});
+        if (has_avx512())
+            found.push_back({"avx512", {&kernels_avx512}, {&loss_avx512}, muon_avx512, &steps_avx512, &updates_avx512});
+#if defined(SONHO_BFLOAT16)
+        if (has_avx512() && has_bfloat16())
+            found.back().kernels[BFLOAT16] = &kernels_bfloat16, found.back().loss[BFLOAT16] = &loss_bfloat16;
 #endif
-        found.push_back({"baseline", &kernels_baseline, &loss_baseline, muon_baseline, &steps_baseline, &updates_baseline});
+        if (has_avx2()) found.push_back({"avx2", {&kernels_avx2}, {&loss_avx2}, muon_avx2, &steps_avx2, &updates_avx2});
+#endif
+        found.push_back(
+            {"baseline", {&kernels_baseline}, {&loss_baseline}, muon_baseline, &steps_baseline, &updates_baseline});
         return found;
     }();
     return list;
@@ -71,6 +80,9 @@ API const char *sonho_isas() {
     return names.c_str();
 }
 
+// Whether the instruction set in force has products of bfloat16.
+API int sonho_has_bfloat16() { return isa().kernels[BFLOAT16] != nullptr; }
+
 // Use one instruction set from now on. Returns 0, or 1 if this machine cannot run it.
 API int sonho_select_isa(const char *name) {
     for (const Isa &each : available())
@@ -82,10 +94,12 @@ API int sonho_select_isa(const char *name) {
 }
 
 // Multiplications and additions a second, in billions, that `threads` threads reach together with the tile multiply and
-// nothing else, all they need being in the nearest caches: what the kernels could reach at most.
-API double sonho_tile_rate(int threads, double seconds) {
+// nothing else, all they need being in the nearest caches: what the kernels could reach at most. Zero where the precision
+// is not to be had.
+API double sonho_tile_rate(int threads, double seconds, int32_t precision) {
     using Clock = std::chrono::steady_clock;
-    const Kernels &k = *isa().kernels;
+    if (!has_precision(precision)) return 0.0;
+    const Kernels &k = *isa().kernels[precision];
     constexpr int64_t depth = 128, repeats = 1000;
     const int64_t each = depth * k.tile_columns + k.tile_rows * (row_stride(depth) + k.tile_columns);
     std::vector<float> memory(threads * (each + 16) + 16, 0.5f);
@@ -105,6 +119,6 @@ API double sonho_tile_rate(int threads, double seconds) {
     return rate;
 }
 
-API void sonho_sigmoid(const float *x, float *y, int64_t n) { isa().kernels->sigmoid(x, y, n); }
-API void sonho_tanh(const float *x, float *y, int64_t n) { isa().kernels->tanh(x, y, n); }
+API void sonho_sigmoid(const float *x, float *y, int64_t n) { isa().kernels[FLOAT32]->sigmoid(x, y, n); }
+API void sonho_tanh(const float *x, float *y, int64_t n) { isa().kernels[FLOAT32]->tanh(x, y, n); }
 }

@@ -9,21 +9,25 @@
 
 struct Isa {
     const char *name;
-    const Kernels *kernels;
-    const LossKernels *loss;
+    const Kernels *kernels[2];  // by Precision; null where the machine or the compiler lacks it
+    const LossKernels *loss[2];
     MuonKernel muon;
     const StepKernels *steps;
     const UpdateKernels *updates;
 };
 const Isa &isa();
+inline bool has_precision(int32_t precision) {
+    return precision == FLOAT32 || (precision == BFLOAT16 && isa().kernels[BFLOAT16]);
+}
 
-enum Status { OK = 0, BAD_ID = 1, BAD_LENGTH = 2, NO_MEMORY = 3, BAD_ARGUMENT = 4 };
+enum Status { OK = 0, BAD_ID = 1, BAD_LENGTH = 2, NO_MEMORY = 3, BAD_ARGUMENT = 4, NO_BFLOAT16 = 5 };
 
 // Parts [first, last) of `total` things, cut into `parts` nearly equal ones.
 inline int64_t cut(int64_t total, int64_t parts, int64_t i) { return total * i / parts; }
 
 inline int64_t tiles(int64_t columns) {
-    return (columns + isa().kernels->tile_columns - 1) / isa().kernels->tile_columns;
+    const int64_t width = isa().kernels[FLOAT32]->tile_columns;
+    return (columns + width - 1) / width;
 }
 
 // Memory that a thread keeps from call to call: fresh pages cost as much as the arithmetic of a small window. Null if

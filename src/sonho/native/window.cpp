@@ -10,6 +10,7 @@ namespace {
 
 Status check(const SonhoWindow &w) {
     if (w.cell < LSTM || w.cell > RNN_RELU || w.N < 0 || w.T < 0 || w.D < 0 || w.H < 1 || w.threads < 1) return BAD_ARGUMENT;
+    if (!has_precision(w.precision)) return NO_BFLOAT16;
     // An empty array may have no address, so an empty window cannot tell ids from none.
     if (w.N * w.T > 0 && !w.ids && w.V != 1) return BAD_ARGUMENT;
     if (w.ids)
@@ -79,7 +80,7 @@ API int sonho_window_forward(const SonhoWindow *window) {
     const SonhoWindow &w = *window;
     const Status status = check(w);
     if (status != OK || w.N == 0) return status;
-    const Kernels &k = *isa().kernels;
+    const Kernels &k = *isa().kernels[w.precision];
     const Deal deal(w);
     const int64_t panels = tiles(w.H) * gates_of(w.cell);
     Memory memory;
@@ -97,7 +98,7 @@ API int sonho_window_backward(const SonhoWindow *window) {
     const SonhoWindow &w = *window;
     const Status status = check(w);
     if (status != OK) return status;
-    const Kernels &k = *isa().kernels;
+    const Kernels &k = *isa().kernels[w.precision];
     const Deal deal(w);
     const int64_t panels = tiles(w.H) + (w.d_inputs ? tiles(w.D) : 0), depth = gates_of(w.cell) * w.H;
     const int64_t gate_panels = gradients_of(w.cell) * tiles(w.H), parts = std::min<int64_t>(w.threads, gate_panels);

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sonho.native import library
+from sonho.nn.precision import precision_in_force
 
 IGNORED = -100  # a target that does not count
 
@@ -63,6 +64,7 @@ class _CrossEntropy(torch.autograd.Function):
         library.cross_entropy(
             library.Loss(
                 threads=torch.get_num_threads(),
+                precision=precision_in_force(),
                 R=hidden.shape[0],
                 H=hidden.shape[1],
                 V=weight.shape[0],

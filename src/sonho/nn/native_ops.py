@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from sonho.native import library
 from sonho.nn.buffers import borrow
+from sonho.nn.precision import precision_in_force
 
 # Numbers a unit that backward needs, and the units' padding: `saved_of` and `PAD` of native/kernels.h.
 SAVED = {"lstm": 5, "gru": 5, "rnn_tanh": 1, "rnn_relu": 1}
@@ -72,7 +73,7 @@ class _Window(torch.autograd.Function):
         if keep:
             saved = borrow(*saved_shape(cell, batch_size, steps, h.shape[1]))
             window.saved = saved.data_ptr()
-            ctx.cell = cell
+            ctx.cell, ctx.precision = cell, window.precision
             ctx.save_for_backward(inputs, lengths, weight_ih, table, weight_hh, h, c, beside, outputs, saved)
             ctx.set_materialize_grads(False)
         library.window_forward(window)
@@ -87,6 +88,7 @@ class _Window(torch.autograd.Function):
         want_first = ctx.needs_input_grad[6] or ctx.needs_input_grad[7]
         window, _alive = _window(ctx.cell, inputs, lengths, weight_ih, table, weight_hh, h, c, beside)
         given = [None if d is None else d.contiguous() for d in (d_outputs, d_h, d_c if c is not None else None)]
+        window.precision = ctx.precision
         window.outputs, window.saved = outputs.data_ptr(), saved.data_ptr()
         window.d_outputs, window.d_h_last, window.d_c_last = (_address(d) for d in given)
         d_weight_ih = None if weight_ih is None else h.new_empty(weight_ih.shape)
@@ -136,6 +138,7 @@ def _window(
     window = library.Window(
         cell=library.CELLS[cell],
         threads=torch.get_num_threads(),
+        precision=precision_in_force(),
         N=inputs.shape[0],
         T=inputs.shape[1],
         D=0 if vectors is None else vectors.shape[2],
