@@ -50,9 +50,9 @@ def prepare(case: Case) -> Work:
         nonlocal state
         with products_in(precision):
             _, state = direct(inputs, targets, state)
-        clipping.clip(1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+            clipping.clip(1.0)
+            for optimizer in optimizers:
+                optimizer.step()
         return {"count": inputs.numel()}
 
     for _ in range(WARM_UP_STEPS):

@@ -18,7 +18,7 @@ int64_t sonho_saved_size(int32_t cell, int64_t N, int64_t T, int64_t H);
 int sonho_window_forward(const SonhoWindow *w);
 int sonho_window_backward(const SonhoWindow *w);
 int sonho_cross_entropy(const SonhoLoss *l);
-int sonho_muon(const SonhoMuon *parameters, int64_t count, int threads);
+int sonho_muon(const SonhoMuon *parameters, int64_t count, int threads, int32_t precision);
 int sonho_adamw(const SonhoAdamW *parameters, int64_t count, int threads);
 int sonho_approach(const SonhoArray *arrays, int64_t count, float share, int threads);
 int sonho_scale(const SonhoArray *arrays, int64_t count, float factor, int threads);
@@ -114,7 +114,7 @@ Floats run_loss(int32_t precision, int64_t R, int64_t H, int64_t V, int threads)
     return all;
 }
 
-Floats run_muon(int64_t gates, int64_t rows, int64_t columns, int threads) {
+Floats run_muon(int32_t precision, int64_t gates, int64_t rows, int64_t columns, int threads) {
     static Floats first, gradient;
     const int64_t n = gates * rows * columns;
     if (threads == 1) first = draw(n), gradient = draw(n);
@@ -123,7 +123,7 @@ Floats run_muon(int64_t gates, int64_t rows, int64_t columns, int threads) {
         {gates, rows, columns, parameter.data(), buffer.data(), gradient.data(), 0.1f, 0.9f, 0.1f},
         {gates, rows, columns, other.data(), other_buffer.data(), gradient.data(), 0.1f, 0.9f, 0.1f},
     };
-    for (int step = 0; step < 2; ++step) require(sonho_muon(both, 2, threads) == 0, "a step of Muon");
+    for (int step = 0; step < 2; ++step) require(sonho_muon(both, 2, threads, precision) == 0, "a step of Muon");
     require(parameter == other && buffer == other_buffer, "equal parameters step alike");
     Floats all;
     append(all, parameter), append(all, buffer);
@@ -171,11 +171,12 @@ int main() {
                 ++runs;
             }
         for (const auto &[gates, rows, columns] : std::vector<std::array<int64_t, 3>>{
-                 {1, 1, 1}, {4, 7, 5}, {3, 5, 7}, {2, 33, 65}, {1, 64, 12}}) {
-            const Floats alone = run_muon(gates, rows, columns, 1);
-            require(alone == run_muon(gates, rows, columns, 3), "three threads step as one");
-            ++runs;
-        }
+                 {1, 1, 1}, {4, 7, 5}, {3, 5, 7}, {2, 33, 65}, {1, 64, 12}})
+            for (int32_t precision : precisions) {
+                const Floats alone = run_muon(precision, gates, rows, columns, 1);
+                require(alone == run_muon(precision, gates, rows, columns, 3), "three threads step as one");
+                ++runs;
+            }
         for (int64_t n : {0, 1, 17, 33, 70000}) {
             const Floats alone = run_updates(n, 1);
             require(alone == run_updates(n, 3), "three threads update as one");

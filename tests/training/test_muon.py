@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sonho.native import library
+from sonho.nn.precision import products_in
 from sonho.training.optimizers import Muon, muon_step
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="the kernels were not built")
@@ -48,6 +49,16 @@ def test_native_steps_are_those_of_the_readable_twin(isa, shape, gates):
             muon_step(group, twin, buffer)
     torch.testing.assert_close(fast[0].double(), twin.detach(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(fast[1].double(), buffer, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(not library.has_bfloat16(), reason="this machine has no products of bfloat16")
+@pytest.mark.parametrize(("shape", "gates"), SHAPES, ids=str)
+def test_steps_of_bfloat16_are_nearly_those_of_float32(shape, gates):
+    start, exact = draw(shape, gates).detach(), take_steps(draw(shape, gates), gates)[0]
+    with products_in("bfloat16"):
+        steps = take_steps(draw(shape, gates), gates)[0]
+    assert (steps - exact).norm() < 0.05 * (exact - start).norm()
+    assert min(shape) == 1 or not torch.equal(steps, exact)
 
 
 def test_the_step_does_not_depend_on_the_threads(isa, monkeypatch):

@@ -103,7 +103,7 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
         lines.append(
             f"Trained on {record['train_tokens']:,} tokens: {record['step']:,} steps, {record['epoch']:g} epochs,"
             f" {record['tokens_seen']:,} tokens seen, seed {record['training']['seed']},"
-            f" {record['training']['optimizer']}"
+            f" {record['training']['optimizer']}" + (f", {record['precision']}" if "precision" in record else "")
         )
     if record.get("validation_macro_f1") is not None:
         figures = (f"{name} {100 * record[f'validation_{name}']:.2f} %" for name in ("accuracy", "macro_f1"))

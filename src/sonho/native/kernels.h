@@ -161,10 +161,10 @@ constexpr int64_t loss_rows_scratch(const SonhoLoss &l) {
 constexpr int64_t loss_weights_scratch(const SonhoLoss &l) { return GRADIENT_ROWS * row_stride(l.H); }
 
 typedef void (*MuonKernel)(const SonhoMuon &, int64_t gate, float *scratch);
-// The matrix, its Gram matrix, a polynomial of that, and a panel.
+// The matrix, its Gram matrix, a polynomial of that, one of them as terms, and a panel.
 constexpr int64_t muon_scratch(const SonhoMuon &p) {
     const int64_t n = p.rows < p.columns ? p.rows : p.columns, m = p.rows + p.columns - n;
-    return n * row_stride(m) + 2 * n * row_stride(n) + m * PAD;
+    return 2 * n * row_stride(m) + 2 * n * row_stride(n) + m * PAD;
 }
 
 struct UpdateKernels {
@@ -176,6 +176,6 @@ struct UpdateKernels {
     double (*sum_of_squares)(const float *x, int64_t n);
 };
 
-extern const MuonKernel muon_baseline, muon_avx2, muon_avx512;
+extern const MuonKernel muon_baseline, muon_avx2, muon_avx512, muon_bfloat16;
 extern const LossKernels loss_baseline, loss_avx2, loss_avx512, loss_bfloat16;
 extern const UpdateKernels updates_baseline, updates_avx2, updates_avx512;

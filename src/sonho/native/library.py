@@ -146,8 +146,8 @@ def cross_entropy(loss: Loss) -> None:
     check(loaded().sonho_cross_entropy(ctypes.byref(loss)))
 
 
-def muon(steps: Sequence[Muon], threads: int) -> None:
-    check(loaded().sonho_muon(array_of(steps), len(steps), threads))
+def muon(steps: Sequence[Muon], threads: int, precision: int) -> None:
+    check(loaded().sonho_muon(array_of(steps), len(steps), threads, precision))
 
 
 def array_of(structures: Sequence[Any]) -> Any:
@@ -234,7 +234,7 @@ def _load() -> ctypes.CDLL | None:
         function.restype = None
     library.sonho_network_run.argtypes = [address, integer, integer, *[address] * 3, ctypes.c_int32, ctypes.c_int]
     library.sonho_draw.argtypes = [address, integer, integer, *[address] * 8, ctypes.c_int]
-    library.sonho_muon.argtypes = [address, integer, ctypes.c_int]
+    library.sonho_muon.argtypes = [address, integer, ctypes.c_int, ctypes.c_int32]
     library.sonho_adamw.argtypes = [address, integer, ctypes.c_int]
     library.sonho_approach.argtypes = [address, integer, ctypes.c_float, ctypes.c_int]
     library.sonho_scale.argtypes = [address, integer, ctypes.c_float, ctypes.c_int]

@@ -5,7 +5,8 @@
 
 #include "runtime.h"
 
-extern "C" API int sonho_muon(const SonhoMuon *parameters, int64_t count, int threads) {
+extern "C" API int sonho_muon(const SonhoMuon *parameters, int64_t count, int threads, int32_t precision) {
+    if (!has_precision(precision)) return NO_BFLOAT16;
     struct Task {
         const SonhoMuon *parameter;
         int64_t gate;
@@ -19,7 +20,7 @@ extern "C" API int sonho_muon(const SonhoMuon *parameters, int64_t count, int th
     run_tasks(static_cast<int64_t>(tasks.size()), threads, [&](int64_t i) {
         const Task &task = tasks[i];
         if (float *scratch = workspace(muon_scratch(*task.parameter)))
-            isa().muon(*task.parameter, task.gate, scratch);
+            isa().muon[precision](*task.parameter, task.gate, scratch);
         else
             failed = true;
     });

@@ -17,17 +17,18 @@ struct Polynomial {
 constexpr Polynomial NEWTON_SCHULZ[] = {
     {8.0934f, -23.6204f, 17.4462f}, {3.6366f, -2.7219f, 0.5365f}, {2.6613f, -1.9772f, 0.4526f}};
 
-// A symmetric product (n, n) = rows (n, depth) times columns (depth, n). pack(j) makes the panel of columns from j on;
-// finish(row, i, j) gets the tile's columns [j, j + WIDTH) of row i and may change them.
+// A symmetric product (n, n) = rows (n, depth) times columns (depth, n), the depth counted in terms. pack(j) makes the panel
+// of columns from j on; finish(row, i, j) gets the tile's columns [j, j + WIDTH) of row i and may change them.
 template <class Pack, class Finish>
-void multiply_symmetric(const float *rows, int64_t stride, int64_t n, int64_t depth, const float *panel, float *out,
-                        int64_t out_stride, Pack pack, Finish finish) {
+void multiply_symmetric(Rows rows, int64_t n, int64_t depth, const Term *panel, float *out, int64_t out_stride, Pack pack,
+                        Finish finish) {
     for (int64_t j = 0; j < n; j += WIDTH) {
         pack(j);
         const Blocks blocks(n - j);
         for (int64_t block = 0; block < blocks.blocks; ++block) {
             const int64_t i = j + blocks.start(block), R = j + blocks.start(block + 1) - i;
-            multiply_by_rows[R](rows + i * stride, stride, 1, panel, depth, out + i * out_stride + j, out_stride);
+            multiply_by_rows[R](rows.first + i * rows.stride, rows.stride, 1, panel, depth, out + i * out_stride + j,
+                                out_stride);
             for (int64_t r = i; r < i + R; ++r) finish(out + r * out_stride + j, r, j);
         }
         for (int64_t k = j; k < least(j + WIDTH, n); ++k)
@@ -38,7 +39,8 @@ void multiply_symmetric(const float *rows, int64_t stride, int64_t n, int64_t de
 // Brings the singular values of x (n, m), n <= m, near 1. Columns past m are zero up to the next tile, and stay so.
 void orthogonalize(float *x, int64_t n, int64_t m, float *scratch) {
     const int64_t x_stride = row_stride(m), stride = row_stride(n);
-    float *gram = scratch, *polynomial = gram + n * stride, *panel = polynomial + n * stride;
+    float *gram = scratch, *polynomial = gram + n * stride, *room = polynomial + n * stride, tile[TILE_ROWS * WIDTH];
+    Term *panel = (Term *)(room + n * x_stride);
     double squares = 0.0;
     for (int64_t i = 0; i < n; ++i) {
         Vec sum{};
@@ -51,29 +53,30 @@ void orthogonalize(float *x, int64_t n, int64_t m, float *scratch) {
 
     for (const auto [A, B, C] : NEWTON_SCHULZ) {
         multiply_symmetric(
-            x, x_stride, n, m, panel, gram, stride,
+            rows_of(x, x_stride, n, m, room), n, terms(m), panel, gram, stride,
             [&](int64_t j) {
                 const int64_t width = least(WIDTH, n - j);
-                if (width < WIDTH) zero(panel, m * WIDTH);
+                if (width < WIDTH) memset(panel, 0, sizeof(Term) * terms(m) * WIDTH);
                 transpose_into(panel, x + j * x_stride, x_stride, m, width);
             },
             [](float *, int64_t, int64_t) {});
         multiply_symmetric(
-            gram, stride, n, n, panel, polynomial, stride,
-            [&](int64_t j) {
-                for (int64_t k = 0; k < n; ++k) store_pair(panel + k * WIDTH, load_pair(gram + k * stride + j, n - j));
-            },
+            rows_of(gram, stride, n, n, room), n, terms(n), panel, polynomial, stride,
+            [&](int64_t j) { pack_rows(panel, gram + j, stride, n, n - j); },
             [&](float *row, int64_t i, int64_t j) {
                 store_pair(row, C * load_pair(row) + B * load_pair(gram + i * stride + j));
             });
         const Blocks blocks(n);
+        const Rows rows = rows_of(polynomial, stride, n, n, room);
         for (int64_t j = 0; j < m; j += WIDTH) {
-            for (int64_t k = 0; k < n; ++k) store_pair(panel + k * WIDTH, load_pair(x + k * x_stride + j));
+            pack_rows(panel, x + j, x_stride, n, WIDTH);
             for (int64_t block = 0; block < blocks.blocks; ++block) {
                 const int64_t i = blocks.start(block), R = blocks.start(block + 1) - i;
-                multiply_by_rows[R](polynomial + i * stride, stride, 1, panel, n, x + i * x_stride + j, x_stride);
-                for (int64_t r = i; r < i + R; ++r)
-                    store_pair(x + r * x_stride + j, load_pair(x + r * x_stride + j) + A * load_pair(panel + r * WIDTH));
+                multiply_by_rows[R](rows.first + i * rows.stride, rows.stride, 1, panel, terms(n), tile, WIDTH);
+                for (int64_t r = 0; r < R; ++r) {
+                    float *to = x + (i + r) * x_stride + j;
+                    store_pair(to, load_pair(tile + r * WIDTH) + A * load_pair(to));
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ struct Isa {
     const char *name;
     const Kernels *kernels[2];  // by Precision; null where the machine or the compiler lacks it
     const LossKernels *loss[2];
-    MuonKernel muon;
+    MuonKernel muon[2];
     const StepKernels *steps;
     const UpdateKernels *updates;
 };

@@ -93,9 +93,23 @@ inline const Term *panel_of(const Number *rows, int64_t, Term *) { return rows; 
 
 constexpr int64_t terms(int64_t numbers) { return (numbers + NUMBERS - 1) / NUMBERS; }
 
+// Rows of terms, `stride` of them apart.
+struct Rows {
+    const Term *first;
+    int64_t stride;
+};
+
 // A row of n numbers as terms.
 inline void to_terms(Term *to, const float *from, int64_t n) {
     for (int64_t j = 0; j < n; j += WIDTH, to += WIDTH / NUMBERS) store_row(to, load_pair(from + j, n - j), n - j);
+}
+
+// Rows (count, numbers), `stride` apart, as terms. `room` takes them where they are not that already; it has `stride` floats
+// a row.
+inline Rows rows_of(const float *rows, int64_t stride, int64_t count, int64_t numbers, float *room) {
+    if (NUMBERS == 1) return {(const Term *)rows, stride};
+    for (int64_t i = 0; i < count; ++i) to_terms((Term *)room + i * stride, rows + i * stride, numbers);
+    return {(const Term *)room, stride};
 }
 
 // Rows of n numbers, NUMBERS of them one above the other, as n terms. A missing one counts as zeros.

@@ -41,6 +41,7 @@ class CaptioningTask:
     window = 0
     unit = "of BLEU / 100"
     condition: Condition | None = None
+    precision = "float32"
 
     def __init__(self, config: Config, corpus: Corpus, say: Say, start: ModelFile | None = None) -> None:
         if corpus.pictures is None:

@@ -38,6 +38,7 @@ class LabellingTask:
     unit = "of error"
     condition: Condition | None = None
     told_digest = ""
+    precision = "float32"
 
     def __init__(self, config: Config, corpus: Corpus, say: Say, start: ModelFile | None = None) -> None:
         self.config, self.corpus, self.labels = config, corpus, corpus.label_names

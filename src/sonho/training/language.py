@@ -19,7 +19,7 @@ from sonho.evaluation.metrics import Report
 from sonho.evaluation.protocol import MOST_TOKENS
 from sonho.models.direct import DirectGradients
 from sonho.models.language_model import LanguageModel, State, detach, load_arrays
-from sonho.nn.precision import products_in, resolve_precision
+from sonho.nn.precision import resolve_precision
 from sonho.storage.container import Arrays
 from sonho.storage.model_file import ModelFile
 from sonho.text import masked_ids
@@ -70,7 +70,7 @@ class LanguageTask:
         masked = masked_ids(self.tokenizer, self.data_kind)
         size = 0 if self.condition is None else self.condition.size
         self.model = LanguageModel(config.model, self.tokenizer.vocab_size, masked, condition_size=size)
-        self._precision = resolve_precision(config.training.precision)
+        self.precision = resolve_precision(config.training.precision)
         self._direct = DirectGradients(self.model, config.training.softmax_samples)
         if start is not None:
             load_arrays(self.model, start.arrays)
@@ -85,12 +85,11 @@ class LanguageTask:
         if self.conditions is not None and batch.labels is not None:  # records: each batch begins anew
             told = torch.from_numpy(self.conditions.rows[batch.labels])  # (N, F)
             state = self.model.initial_state(len(told), told)
-        with products_in(self._precision):
-            if not last_only and self._direct.suit(inputs):
-                return self._direct(inputs, targets, state)
-            samples = self.config.training.softmax_samples
-            loss, state = self.model.loss(inputs, targets, state, last_only=last_only, softmax_samples=samples)
-            return differentiate(self.model, loss), detach(state)
+        if not last_only and self._direct.suit(inputs):
+            return self._direct(inputs, targets, state)
+        samples = self.config.training.softmax_samples
+        loss, state = self.model.loss(inputs, targets, state, last_only=last_only, softmax_samples=samples)
+        return differentiate(self.model, loss), detach(state)
 
     def validate(self) -> Measured:
         assert self.corpus.validation is not None
@@ -170,6 +169,7 @@ class LanguageTask:
         return tokens, tokens * seconds_a_token
 
     def finish(self, kept: ModelFile) -> None:
+        kept.record["precision"] = self.precision  # what "auto" was here
         if self._is_adaptable():
             kept.gradient_rms = self._gradient_rms(self._gradients())
 

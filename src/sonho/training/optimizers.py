@@ -16,6 +16,7 @@ from sonho.config import TrainingConfig
 from sonho.native import library
 from sonho.nn.causal_conv import CausalConv
 from sonho.nn.picture_encoder import ConvNorm
+from sonho.nn.precision import precision_in_force
 from sonho.nn.recurrent import Recurrent
 from sonho.training.adamw import AdamW, Optimizer
 from sonho.training.elementwise import runs_natively
@@ -56,7 +57,7 @@ class Muon(Optimizer):
                 else:
                     muon_step(group, parameter, buffer)
         if native_steps:
-            library.muon(native_steps, torch.get_num_threads())
+            library.muon(native_steps, torch.get_num_threads(), precision_in_force())
 
 
 def muon_step(group: dict[str, Any], parameter: Tensor, buffer: Tensor) -> None:

@@ -53,6 +53,7 @@ class Task(Protocol):
     unit: str  # of the score, for messages
     condition: Condition | None  # what the network is told beside the text
     told_digest: str  # SHA-256 of all that it is told; a run that goes on must find it unchanged
+    precision: str  # of the products of a step, "float32" or "bfloat16"
 
     def initial_state(self, batch_size: int) -> State:
         """What is carried into the first window of a text; nothing, where each batch stands alone."""

@@ -16,6 +16,7 @@ from sonho.config import TrainingConfig
 from sonho.data.batches import Batch
 from sonho.errors import UsageError
 from sonho.models.language_model import State, detach
+from sonho.nn.precision import products_in
 from sonho.training.averaging import Averaged
 from sonho.training.budget import Budget
 from sonho.training.callbacks import Callback
@@ -187,7 +188,8 @@ class Trainer:
         state = self.state
         if batch.fresh:
             state = self.task.initial_state(batch.inputs.shape[0])
-        loss, state = self.task.gradients(batch, state)
+        with products_in(self.task.precision):
+            loss, state = self.task.gradients(batch, state)
         norm = self.clipping.clip(self.config.clip_norm)
         if not loss < DIVERGED_LOSS or not math.isfinite(norm):
             what = "the gradient is not finite" if loss < DIVERGED_LOSS else f"the loss is {loss:.3g}"
@@ -196,8 +198,9 @@ class Trainer:
                 f"and the best model are kept; start again with a lower training.learning_rate "
                 f"(it was {self.learning_rate:.3g})"
             )
-        for optimizer in self.optimizers:
-            optimizer.step()
+        with products_in(self.task.precision):
+            for optimizer in self.optimizers:
+                optimizer.step()
         self.state = detach(state) if self.batches.carries_state else ()
         return loss
 

@@ -45,6 +45,7 @@ class TranslationTask:
     unit = "of what BLEU / 100 lacks to 1"
     condition: Condition | None = None
     told_digest = ""
+    precision = "float32"
 
     def __init__(self, config: Config, corpus: Corpus, say: Say, start: ModelFile | None = None) -> None:
         self.config, self.corpus = config, corpus
