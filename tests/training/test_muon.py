@@ -52,13 +52,13 @@ def test_native_steps_are_those_of_the_readable_twin(isa, shape, gates):
 
 
 @pytest.mark.skipif(not library.has_bfloat16(), reason="this machine has no products of bfloat16")
-@pytest.mark.parametrize(("shape", "gates"), SHAPES, ids=str)
+@pytest.mark.parametrize(("shape", "gates"), SHAPES[1:], ids=str)
 def test_steps_of_bfloat16_are_nearly_those_of_float32(shape, gates):
     start, exact = draw(shape, gates).detach(), take_steps(draw(shape, gates), gates)[0]
     with products_in("bfloat16"):
         steps = take_steps(draw(shape, gates), gates)[0]
     assert (steps - exact).norm() < 0.05 * (exact - start).norm()
-    assert min(shape) == 1 or not torch.equal(steps, exact)
+    assert not torch.equal(steps, exact)
 
 
 def test_the_step_does_not_depend_on_the_threads(isa, monkeypatch):
