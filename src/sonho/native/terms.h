@@ -51,8 +51,9 @@ inline void zip(Term *to, Pair upper, Pair lower) { zip(to, narrow(upper), narro
 // WIDTH numbers of a row as its terms; the first n alone.
 inline void store_row(Term *to, Pair v) { store_terms(to, narrow(v)); }
 inline void store_row(Term *to, Pair v, int64_t n) {
+    if (n >= WIDTH) return store_row(to, v);
     const Terms all = narrow(v);
-    if (n > 0) memcpy(to, &all, sizeof(Term) * ((least(n, WIDTH) + 1) / 2));
+    if (n > 0) memcpy(to, &all, sizeof(Term) * ((n + 1) / 2));
 }
 
 inline Vec widen(const Number *p) {
