@@ -1,5 +1,5 @@
-// What products are made of. A term is one float32 number or, where BFLOAT16_PRODUCTS is defined, two numbers of 16 bits that are
-// neighbours in the depth of the product: the processor multiplies both and adds them up in float32.
+// What products are made of. A term is one float32 number or, where BFLOAT16_PRODUCTS is defined, two numbers of 16 bits
+// that are neighbours in the depth of the product: the processor multiplies both and adds them up in float32.
 //
 // A row of n numbers is terms(n) terms; the second half of the last one is zero where n is odd. Sums, and all that is not
 // a product, are float32 either way.
