@@ -13,7 +13,8 @@ SETTINGS = {"model": {"hidden_size": 8}, "training": {"minutes": 0.05, "threads"
 @pytest.fixture
 def text(tmp_path):
     path = tmp_path / "text.txt"
-    path.write_text("".join(f"The {i}th line of a text of lines.\n" for i in range(2000)))  # more than can be learned by heart in time
+    # More than is learned by heart in these seconds, where a run would end early.
+    path.write_text("".join(f"The {i}th line of a text of lines.\n" for i in range(2000)))
     return str(path)
 
 
