@@ -51,7 +51,8 @@ void orthogonalize(float *x, int64_t n, int64_t m, float *scratch) {
     for (int64_t i = 0; i < n; ++i)
         for (int64_t j = 0; j < m; j += LANES) store(x + i * x_stride + j, load(x + i * x_stride + j) * scale);
 
-    for (const auto [A, B, C] : NEWTON_SCHULZ) {
+    for (const Polynomial &step : NEWTON_SCHULZ) {
+        const float A = step.a, B = step.b, C = step.c;
         multiply_symmetric(
             rows_of(x, x_stride, n, m, room), n, terms(m), panel, gram, stride,
             [&](int64_t j) {
