@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sonho.native import library
+
 SOURCES = Path(__file__).parents[2] / "src" / "sonho" / "native"
 COMPILERS = [name for name in ("g++", "clang++") if shutil.which(name)]
 NAMES = [f"-D{name}={name.lower()}_here" for name in ("KERNELS", "LOSS", "MUON", "STEPS", "UPDATES")]
@@ -25,6 +27,14 @@ def test_no_file_has_an_error_or_a_warning(compiler, width):
     command = [compiler, "-std=c++17", "-pedantic-errors", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]
     done = subprocess.run([*command, *NAMES, *WIDTHS[width], *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_processor_with_products_of_bfloat16_is_seen():
+    """Without this the tests of bfloat16 would be skipped where the build had left it out."""
+    processor = Path("/proc/cpuinfo")
+    if not processor.exists() or "avx512_bf16" not in processor.read_text() or not knows_shuffles("c++"):
+        pytest.skip("the processor has no products of bfloat16, or the compiler is older than they are")
+    assert library.has_bfloat16()
 
 
 def knows_shuffles(compiler):

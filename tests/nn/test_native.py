@@ -54,25 +54,35 @@ def run_with_gradients(run, layer, inputs, state, lengths, embedding, weights):
     return [*results, *gradients]
 
 
-@pytest.mark.parametrize(("cell", "nonlinearity"), CELLS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("kind", ["vectors", "one_hot", "embedding"])
-@pytest.mark.parametrize("ragged", [False, True])
-def test_outputs_and_gradients_are_those_of_the_readable_cells(isa, cell, nonlinearity, shape, kind, ragged):
+def draw_case(cell, nonlinearity, shape, kind, ragged):
+    """What `run_with_gradients` takes after the function to run."""
     layer, state = make(cell, nonlinearity, shape)
     inputs, embedding = draw_inputs(kind, shape)
     batch_size, steps, _, size = shape
     lengths = torch.randint(0, steps + 1, (batch_size,)) if ragged else None
     weights = [torch.randn(batch_size, steps, size)] + [torch.randn(batch_size, size) for _ in state]
-    fast = run_with_gradients(run_native, layer, inputs, state, lengths, embedding, weights)
+    return layer, inputs, state, lengths, embedding, weights
+
+
+def run_exactly(layer, inputs, state, lengths, embedding, weights):
+    """The readable cells in float64, which the layer is left in."""
 
     def double(tensor):
         return tensor.double() if tensor is not None and tensor.is_floating_point() else tensor
 
-    exact = run_with_gradients(
+    return run_with_gradients(
         run_reference, layer.double(), double(inputs), map(double, state), lengths, double(embedding),
         [weight.double() for weight in weights],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "nonlinearity"), CELLS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", ["vectors", "one_hot", "embedding"])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_outputs_and_gradients_are_those_of_the_readable_cells(isa, cell, nonlinearity, shape, kind, ragged):
+    case = draw_case(cell, nonlinearity, shape, kind, ragged)
+    fast, exact = run_with_gradients(run_native, *case), run_exactly(*case)
     for mine, true in zip(fast, exact, strict=True):
         torch.testing.assert_close(mine.double(), true, rtol=2e-5, atol=2e-5)
 

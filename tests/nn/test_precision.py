@@ -12,9 +12,9 @@ from sonho.native import library
 from sonho.nn import losses
 from sonho.nn.cells import LSTMState
 from sonho.nn.precision import precision_in_force, products_in, resolve_precision
-from sonho.nn.recurrent import Recurrent, run_native, run_reference
+from sonho.nn.recurrent import Recurrent, run_native
 from tests.nn.test_losses import draw
-from tests.nn.test_native import CELLS, SHAPES, draw_inputs, make, run_with_gradients
+from tests.nn.test_native import CELLS, SHAPES, draw_case, draw_inputs, make, run_exactly, run_with_gradients
 
 needs_bfloat16 = pytest.mark.skipif(not library.has_bfloat16(), reason="this machine has no products of bfloat16")
 # Each of two numbers is rounded by at most 1 in 256; over a sum and a few steps the errors of a result are about:
@@ -60,22 +60,10 @@ def test_whole_numbers_are_exact(shape, kind, ragged):
 @pytest.mark.parametrize("kind", ["vectors", "one_hot", "embedding"])
 @pytest.mark.parametrize("ragged", [False, True])
 def test_outputs_and_gradients_are_nearly_those_of_the_readable_cells(cell, nonlinearity, shape, kind, ragged):
-    layer, state = make(cell, nonlinearity, shape)
-    inputs, embedding = draw_inputs(kind, shape)
-    batch_size, steps, _, size = shape
-    lengths = torch.randint(0, steps + 1, (batch_size,)) if ragged else None
-    weights = [torch.randn(batch_size, steps, size)] + [torch.randn(batch_size, size) for _ in state]
+    case = draw_case(cell, nonlinearity, shape, kind, ragged)
     with products_in("bfloat16"):
-        mine = run_with_gradients(run_native, layer, inputs, state, lengths, embedding, weights)
-
-    def double(tensor):
-        return tensor.double() if tensor is not None and tensor.is_floating_point() else tensor
-
-    exact = run_with_gradients(
-        run_reference, layer.double(), double(inputs), map(double, state), lengths, double(embedding),
-        [weight.double() for weight in weights],
-    )  # fmt: skip
-    for number, (each, true) in enumerate(zip(mine, exact, strict=True)):
+        mine = run_with_gradients(run_native, *case)
+    for number, (each, true) in enumerate(zip(mine, run_exactly(*case), strict=True)):
         assert near(each, true), number
 
 
