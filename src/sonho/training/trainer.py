@@ -170,7 +170,8 @@ class Trainer:
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
         self.counters.learning_rate = self.peak_rates[0][0] * factor
-        loss = self._update(batch)
+        with products_in(self.task.precision):
+            loss = self._update(batch)
         counters.step += 1
         counters.tokens_seen += batch.num_tokens
         counters.loss_sum += loss
@@ -188,8 +189,7 @@ class Trainer:
         state = self.state
         if batch.fresh:
             state = self.task.initial_state(batch.inputs.shape[0])
-        with products_in(self.task.precision):
-            loss, state = self.task.gradients(batch, state)
+        loss, state = self.task.gradients(batch, state)
         norm = self.clipping.clip(self.config.clip_norm)
         if not loss < DIVERGED_LOSS or not math.isfinite(norm):
             what = "the gradient is not finite" if loss < DIVERGED_LOSS else f"the loss is {loss:.3g}"
@@ -198,9 +198,8 @@ class Trainer:
                 f"and the best model are kept; start again with a lower training.learning_rate "
                 f"(it was {self.learning_rate:.3g})"
             )
-        with products_in(self.task.precision):
-            for optimizer in self.optimizers:
-                optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.state = detach(state) if self.batches.carries_state else ()
         return loss
 
