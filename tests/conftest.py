@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from sonho.native import library
+from tests.instruction_sets import isa_at_start
 
 # A busy machine must not make a right answer wrong.
 settings.register_profile("sonho", deadline=None)
@@ -29,4 +30,4 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip(f"this machine has no {request.param}")
     library.select_isa(request.param)
     yield request.param
-    library.select_isa(library.isas()[0])
+    library.select_isa(isa_at_start())

@@ -2,13 +2,14 @@
 
 import gzip
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from board import texts
-from board.entrants import ENTRANTS
+from board.entrants import ENTRANTS, Choice, Entrant
 from board.page import page, picture
 from board.peer import Characters
 from board.results import Results
@@ -16,6 +17,7 @@ from board.scoring import carried, cold_bounds, context_pieces, nats, record_bou
 from peers.board_recurrent import Network, Recurrent
 from peers.board_transformer import Transformer
 from sonho.data.splits import Shares, split_records
+from time_to_quality import Board
 
 LETTERS = "abcdefg"
 
@@ -126,6 +128,29 @@ def test_what_was_measured_is_found_again(results):
     assert again.cells == results.cells
     assert again.cell(text="nietzsche", entrant="sonho", budget=10.0, seed=2)["stream"] == pytest.approx(1.51)
     assert again.cell(text="nietzsche", entrant="sonho", budget=10.0, seed=3) is None
+
+
+def test_a_cell_is_run_again_only_when_other_settings_are_picked(results, tmp_path, monkeypatch):
+    board, ran = Board(results, tmp_path, tmp_path), []
+
+    def run(entrant, settings, key, *, scored=True):
+        ran.append((settings["rate"], scored))
+        # The faster, the better.
+        return {**a_cell(entrant.name, key["budget"], key["seed"], 1.0 - settings["rate"]), "settings": settings}
+
+    monkeypatch.setattr(board, "run", run)
+    entrant = Entrant("torch-lstm", "", "", choices=(Choice("rate", (0.1, 0.2)),))
+    for _ in range(2):
+        board.fill("nietzsche", entrant, 10.0, 0)
+        assert ran == [(0.1, False), (0.2, False), (0.2, True)]
+    wider = replace(entrant, choices=(Choice("rate", (0.1, 0.2, 0.4)),))
+    for _ in range(2):
+        board.fill("nietzsche", wider, 10.0, 0)
+        assert ran[3:] == [(0.4, False), (0.4, True)]
+    key = {"text": "nietzsche", "entrant": "torch-lstm", "budget": 10.0, "seed": 0}
+    assert [cell["settings"] for cell in results.cells if all(cell[k] == v for k, v in key.items())] == [{"rate": 0.4}]
+    board.fill("nietzsche", Entrant("sonho", "", "", {"rate": 0.3}), 10.0, 0)  # picks nothing: as it was
+    assert len(ran) == 5
 
 
 def test_the_page_gives_medians_and_says_plainly_who_is_ahead(results):

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from nlvr_data import BOXES, COLORS, GROUND, colored, side_of
+from nlvr_data import BOXES, COLORS, FOLDS, GROUND, colored, side_of
 
 PLACES = (10, 160, 310)  # columns, one in each box
 
@@ -52,7 +52,12 @@ def test_boxes_are_mirrored_each_by_itself():
     assert len(ways) == 8
 
 
-def test_a_tenth_of_the_scenes_each_is_held_out():
-    sides = [side_of(f"dev-{number}-0") for number in range(2000)]
-    assert 140 < sides.count("test") < 260
-    assert 140 < sides.count("validation") < 260
+def test_every_scene_is_tested_in_one_fold():
+    scenes = [f"dev-{number}-0" for number in range(2000)]
+    for scene in scenes:
+        sides = [side_of(scene, fold) for fold in range(FOLDS)]
+        assert sides.count("test") == 1
+    for fold in range(FOLDS):
+        sides = [side_of(scene, fold) for scene in scenes]
+        assert 320 < sides.count("test") < 480
+        assert 140 < sides.count("validation") < 260

@@ -13,6 +13,7 @@ from sonho.nn import losses
 from sonho.nn.cells import LSTMState
 from sonho.nn.precision import precision_in_force, products_in, resolve_precision
 from sonho.nn.recurrent import Recurrent, run_native
+from tests.instruction_sets import isa_at_start
 from tests.nn.test_losses import draw
 from tests.nn.test_native import CELLS, SHAPES, draw_case, draw_inputs, make, run_exactly, run_with_gradients
 
@@ -158,7 +159,7 @@ def test_an_instruction_set_without_them_refuses(monkeypatch):
         with products_in("bfloat16"), pytest.raises(UsageError, match="no products of bfloat16"):
             losses._CrossEntropy.apply(*tensors, targets)
     finally:
-        library.select_isa(library.isas()[0])
+        library.select_isa(isa_at_start())
 
 
 @needs_bfloat16
