@@ -5,7 +5,8 @@
 CORPORA is a folder with ag_news and surnames. A model is trained by the recipe, 1,000 texts are generated at
 temperature 0.8, as many of each label; peers/label_classifier.py (scikit-learn, in .venv-bench, which `make bench`
 makes) has learned from rows that the model never saw and names the label of each. It judges real held-out texts as
-well: more than that agreement cannot be expected. Chance is one over the number of labels.
+well: more than that agreement cannot be expected. Chance is one over the number of labels. Results go to
+results/condition-*.json.
 """
 
 from __future__ import annotations
@@ -151,21 +152,19 @@ def main() -> None:
     python = peers_python()
     if python is None:
         raise SystemExit("there is no .venv-bench with scikit-learn; `make bench` makes it")
-    began = machine()
-    measured = [
-        measure(name, arguments.corpora, python, arguments.settings)
-        for name in SOURCES
-        if arguments.only in (None, name)
-    ]
-    tables: Tables = {
-        "Generated texts whose label an independent classifier names": [row for row, _ in measured],
-        "By label": [row for _, rows in measured for row in rows],
-    }
-    for rows in tables.values():
-        for row in rows:
+    for name in SOURCES:
+        if arguments.only not in (None, name):
+            continue
+        began = machine()
+        whole, by_label = measure(name, arguments.corpora, python, arguments.settings)
+        for row in (whole, *by_label):
             print(row)
-    path = save("condition", tables, began, installed("numpy", "torch") | installed("scikit-learn", python=python))
-    print(path)
+        tables: Tables = {
+            "Generated texts whose label an independent classifier names": [whole],
+            "By label": list(by_label),
+        }
+        versions = installed("numpy", "torch") | installed("scikit-learn", python=python)
+        print(save(f"condition-{name}", tables, began, versions))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ of 1000 characters (above batch 8: of 200) through `sonho.load` and `generate`, 
     torch layer   the usual loop: one step of nn.LSTM or nn.GRU a character, the state carried, torch.multinomial
     torch cell    the same with nn.LSTMCell or nn.GRUCell
     onnxruntime   one step a call, the states passed in and out, NumPy draws
-    keras         the course notebooks: the last 100 characters through `predict` for each (batch 1, lstm 1 x 128)
+    keras on ...  the course notebooks: the whole text so far, of 100 characters at most, through `predict` for each
+                  (batch 1, lstm 1 x 128); on TensorFlow, as they have it, and on JAX
 
-The last two need .venv-bench (`make bench` makes it). A second table has the stream: the time to its first
+The last three need .venv-bench (`make bench` makes it). A second table has the stream: the time to its first
 character, and the 99th percentile of the time between its pieces.
 """
 
@@ -26,7 +27,7 @@ from typing import Any
 from common import Row, installed, machine, save
 from random_model import VOCAB_SIZE, random_model
 from sonho.storage.model_file import save_model_file
-from workers import Turn, Worker, peers_python, rate, ratio, take_turns
+from workers import KERAS, Turn, Worker, peers_python, rate, ratio, take_turns
 
 MODELS = (("lstm", 128, 1), ("lstm", 256, 1), ("gru", 256, 1), ("lstm", 512, 2))
 BATCHES = (1, 8, 64, 256)
@@ -60,7 +61,7 @@ def measure(model: tuple[str, int, int], path: Path, batch_size: int, sides: dic
     }
     taking = {}
     for name, worker in sides.items():
-        if name == "keras" and (batch_size != 1 or model != NOTEBOOK):
+        if name in KERAS and (batch_size != 1 or model != NOTEBOOK):
             continue
         style, weights = STYLES.get(name, ("text", ""))
         reason = worker.case(**shared, style=style, weights=weights)
@@ -118,8 +119,9 @@ def main() -> None:
         sides |= {name: start("peers.torch_layers") for name in ("torch layer", "torch cell")}
         if python:
             sides["onnxruntime"] = start("peers.onnx_lstm", python=python)
-            sides["keras"] = start("peers.keras_lstm", python=python)
-            versions |= installed("onnxruntime", "keras", "jax", python=python)
+            for name, chosen in KERAS.items():
+                sides[name] = start("peers.keras_lstm", python=python, **chosen)
+            versions |= installed("onnxruntime", "keras", "jax", "tensorflow-cpu", python=python)
         else:
             print("ONNX Runtime and Keras are left out: there is no .venv-bench; `make bench` makes it")
         path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "model.safetensors"

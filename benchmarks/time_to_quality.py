@@ -7,8 +7,9 @@ process, loading its libraries included; what is learned by then is scored on th
 has seen until then, by two protocols (board/scoring.py). A quiet machine is needed: one entrant runs at a time and has
 all cores. Peers with a choice of settings get the one that does best on the validation part, in trials of their own.
 
-Every cell is written to results/time_to_quality.json when it is done, and a cell that is there is not run again: stop
-it when you like and call it again. docs/board.md and its picture are made from the file at the end, or by --page alone.
+Every cell is written to results/time_to_quality.json when it is done, and a cell that is there is not run again unless
+other settings are picked now: stop it when you like and call it again. docs/board.md and its picture are made from the
+file at the end, or by --page alone.
 """
 
 from __future__ import annotations
@@ -46,10 +47,11 @@ class Board:
         if not entrant.clocked:
             budget, seed = 0.0, 0
         key = {"text": text, "entrant": entrant.name, "budget": budget, "seed": seed}
-        if self.results.cell(**key):
-            return
+        old = self.results.cell(**key)
         try:
             settings = self.picked(text, entrant, budget)
+            if old is not None and (not entrant.choices or old["settings"] == settings):
+                return
             self.results.add(self.run(entrant, settings, key))
         except RuntimeError as error:
             print(f"{text}, {entrant.name}, {budget:g} s: {error}", flush=True)

@@ -1,4 +1,4 @@
-"""How fast does sonho train, against torch's own layers and against Keras on JAX?
+"""How fast does sonho train, against torch's own layers and against Keras on its two back ends for CPUs?
 
     python benchmarks/train_speed.py [--threads 1] [--optimizer muon] [--grid [full]] [--peers torch]
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from common import Row, installed, machine, save
 from sonho.native import library
-from workers import PAUSE_SECONDS, Turn, Worker, peers_python, rate, ratio, take_turns, unit_seconds
+from workers import KERAS, PAUSE_SECONDS, Turn, Worker, peers_python, rate, ratio, take_turns, unit_seconds
 
 VOCAB_SIZE = 84
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -102,7 +102,7 @@ def measure(
     aim: float | None,
     own: dict[str, Worker],
     torch: dict[str, Worker],
-    keras: Worker | None,
+    keras: dict[str, Worker],
     seconds: float,
 ) -> Row:
     for precision, worker in own.items():
@@ -110,8 +110,7 @@ def measure(
     sides, settings = dict(own), ""
     if torch:
         sides["torch"], settings = best_of_torch(torch, case)
-    if keras and not keras.case(**case):
-        sides["keras"] = keras
+    sides |= {name: worker for name, worker in keras.items() if not worker.case(**case)}
     before = tile_rates(case["threads"], own)
     turns = take_turns(sides, seconds)
     after = tile_rates(case["threads"], own)
@@ -147,9 +146,9 @@ def row(case: Case, turns: dict[str, list[Turn]], settings: str, aim: float | No
             values["float32 / torch"] = round(ratio(turns["float32"], turns["torch"])[0], 3)
     if aim is not None:
         values["aim"] = aim
-    if "keras" in turns:
-        times, _ = ratio(own, turns["keras"])
-        values |= {"keras, characters/s": round(rate(turns["keras"])), "sonho / keras": round(times, 2)}
+    for name in (name for name in KERAS if name in turns):
+        times, _ = ratio(own, turns[name])
+        values |= {f"{name}, characters/s": round(rate(turns[name])), f"sonho / {name}": round(times, 2)}
     return values
 
 
@@ -188,12 +187,12 @@ def main() -> None:
             return stack.enter_context(Worker(module, cores=arguments.threads, **options))
 
         own = {precision: start("own_train") for precision in library.PRECISIONS if possible(precision)}
-        torch, keras = {}, None
+        torch, keras = {}, {}
         if "torch" in arguments.peers:
             torch = {policy: start("peers.torch_layers", OMP_WAIT_POLICY=policy) for policy in POLICIES}
         if "keras" in arguments.peers and python:
-            keras = start("peers.keras_lstm", python=python)
-            versions |= installed("keras", "jax", python=python)
+            keras = {name: start("peers.keras_lstm", python=python, **chosen) for name, chosen in KERAS.items()}
+            versions |= installed("keras", "jax", "tensorflow-cpu", python=python)
         elif "keras" in arguments.peers:
             print("Keras is left out: there is no .venv-bench; `make bench` makes it")
         for case, aim in cases(arguments):

@@ -185,6 +185,13 @@ def ratio(own: Sequence[Turn], other: Sequence[Turn]) -> tuple[float, list[float
     return statistics.median(ratios), [ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]]
 
 
+# Keras on each of its back ends for CPUs: a side's name -> the variables of its process.
+KERAS = {
+    "keras on jax": {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+    "keras on tensorflow": {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
+}
+
+
 def peers_python() -> str | None:
     """The Python of .venv-bench, which holds the peers of requirements.txt, if it was made."""
     python = HERE.parent / ".venv-bench" / "bin" / "python"

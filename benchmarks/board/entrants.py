@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-RATES = (0.002, 0.004, 0.008, 0.016)
+RATES = (0.004, 0.008, 0.016, 0.032)
 DROPOUTS = (0.0, 0.2, 0.4)
 
 
@@ -41,7 +41,7 @@ def sonho(name: str, title: str, *arguments: str, **settings: Any) -> Entrant:
 
 def recurrent(cell: str) -> Entrant:
     # Dropout helps only where the text is read several times.
-    choices = (Choice("rate", RATES), Choice("dropout", DROPOUTS, least=120.0, most=600.0))
+    choices = (Choice("rate", RATES), Choice("dropout", DROPOUTS, least=120.0, most=180.0))
     settings = {"cell": cell, "hidden_size": 256, "dropout": 0.0}
     title = f"nn.{cell.upper()} 256, AdamW"
     return Entrant(f"torch-{cell}", title, "peers.board_recurrent", settings, choices)

@@ -35,7 +35,8 @@ class Results:
         return next((trial for trial in self.trials if _fits(trial, key, (*KEY, "settings"))), None)
 
     def add(self, cell: Cell) -> None:
-        self.cells.append(cell)
+        """Keep a cell in place of an older one of the same name."""
+        self.cells = [other for other in self.cells if not _fits(other, cell, KEY)] + [cell]
         self._write()
 
     def add_trial(self, trial: Cell) -> None:

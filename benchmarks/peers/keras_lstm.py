@@ -1,11 +1,6 @@
-"""The sides that use Keras on JAX: training, and generating as the course notebooks do. See workers.py."""
+"""The sides that use Keras: training, and generating as the course notebooks do. See workers.py."""
 
 from __future__ import annotations
-
-import os
-
-os.environ.setdefault("KERAS_BACKEND", "jax")
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import keras
 import numpy as np
@@ -14,8 +9,8 @@ from workers import Case, SkipCase, Work, serve
 
 LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
 WARM_UP_STEPS = 3
-# Symbols that a notebook's network is shown, whatever it has written.
-NOTEBOOK_WINDOW = 100
+# Symbols of a notebook's text, which then begins again.
+NOTEBOOK_LENGTH = 100
 
 
 def prepare(case: Case) -> Work:
@@ -48,27 +43,30 @@ def training(case: Case) -> Work:
 
 
 def generating(case: Case) -> Work:
-    """The whole prefix through `predict` for each character, one-hot.
+    """The whole text so far through `predict` for each character, one-hot.
 
-    The prefix is filled up to the notebook's window: at its own length, JAX would compile a program for each.
+    On JAX it is filled up to its full length: at its own, JAX would compile a program for each character.
     """
-    vocab_size = case["vocab_size"]
+    vocab_size, filled = case["vocab_size"], keras.backend.backend() == "jax"
     network = keras.Sequential(
         [
-            keras.Input((NOTEBOOK_WINDOW, vocab_size)),
+            keras.Input((NOTEBOOK_LENGTH if filled else None, vocab_size)),
             *(LAYERS[case["cell"]](case["hidden_size"], return_sequences=True) for _ in range(case["layers"] - 1)),
             LAYERS[case["cell"]](case["hidden_size"]),
             keras.layers.Dense(vocab_size, activation="softmax"),
         ]
     )
     symbols, rng = np.eye(vocab_size, dtype=np.float32), np.random.default_rng(0)
-    prefix = [1] * NOTEBOOK_WINDOW
+    text = [1]
 
     def character() -> dict[str, float]:
-        seen = symbols[prefix[-NOTEBOOK_WINDOW:]][None]  # (1, T, V)
-        logits = np.log(network.predict(seen, verbose=0)[0].astype(np.float64)) / case["temperature"]
+        seen = [1] * (NOTEBOOK_LENGTH - len(text)) + text if filled else text
+        shares = network.predict(symbols[seen][None], verbose=0)[0].astype(np.float64)
+        logits = np.log(shares) / case["temperature"]
         shares = np.exp(logits - logits.max())
-        prefix.append(int(rng.choice(vocab_size, p=shares / shares.sum())))
+        text.append(int(rng.choice(vocab_size, p=shares / shares.sum())))
+        if len(text) > NOTEBOOK_LENGTH:
+            del text[1:]
         return {"count": 1}
 
     character()

@@ -145,13 +145,17 @@ extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512, kernels_bfl
 
 // The loss's two passes. First, by rows [first, last): their losses and the gradients of hidden, and of the logits, which
 // are kept as panels as those of the gates are (GRADIENT_ROWS). Then, by panels of V: the gradients of weight and bias.
+// What one thread does of the weights' gradient: some panels of symbols, and some of the hidden units.
+struct Part {
+    int64_t panel, last_panel, unit, last_unit;
+};
+
 struct LossKernels {
     void (*pack)(const SonhoLoss &, float *packed, int64_t first, int64_t last);
     void (*rows)(const SonhoLoss &, const float *packed, float scale, int64_t from, int64_t first, int64_t last,
                  double *losses, float *gradients, float *scratch);
-    void (*weights)(const SonhoLoss &, const float *gradients, int64_t from, int64_t rows, int64_t first, int64_t last,
-                    float *sums, float *scratch);
-    void (*finish)(const SonhoLoss &, const float *sums, int64_t first, int64_t last);
+    void (*weights)(const SonhoLoss &, const float *gradients, int64_t from, int64_t rows, Part, float *sums, float *scratch);
+    void (*finish)(const SonhoLoss &, const float *sums, Part);
 };
 // Both ways to pack the weights: (panel of V, H, WIDTH), then (panel of H, V, WIDTH).
 constexpr int64_t loss_packed(const SonhoLoss &l) { return padded(l.V) * l.H + l.V * padded(l.H); }

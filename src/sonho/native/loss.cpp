@@ -25,7 +25,13 @@ extern "C" API int sonho_cross_entropy(const SonhoLoss *loss) {
     }
     const LossKernels &k = *isa().loss[l.precision];
     const int64_t panels = tiles(l.V), all_panels = panels + tiles(l.H), width = isa().kernels[l.precision]->tile_columns;
-    const int64_t parts = std::min<int64_t>(l.threads, panels), sums_size = panels * (l.H + 1) * width;
+    // Few panels would not be shared out evenly, so that threads then share the hidden units.
+    const bool by_units = panels < 4 * l.threads;
+    const int64_t parts = std::min<int64_t>(l.threads, by_units ? l.H : panels), sums_size = panels * (l.H + 1) * width;
+    const auto part = [&](int64_t i) {
+        return by_units ? Part{0, panels, cut(l.H, parts, i), cut(l.H, parts, i + 1)}
+                        : Part{cut(panels, parts, i), cut(panels, parts, i + 1), 0, l.H};
+    };
     const int64_t blocks = std::max<int64_t>(l.threads, GRADIENTS_AT_ONCE / (GRADIENT_ROWS * padded(l.V)));
     const int64_t at_once = std::min(blocks * GRADIENT_ROWS, l.R);
     Memory memory;
@@ -46,12 +52,11 @@ extern "C" API int sonho_cross_entropy(const SonhoLoss *loss) {
                    losses.data(), memory[gradients], memory[scratch] + i * each);
         });
         run_tasks(parts, l.threads, [&](int64_t i) {
-            const int64_t first = cut(panels, parts, i), last = cut(panels, parts, i + 1);
-            k.weights(l, memory[gradients], from, rows, first, last, memory[sums], memory[scratch] + i * each);
-            if (from + rows == l.R) k.finish(l, memory[sums], first, last);
+            k.weights(l, memory[gradients], from, rows, part(i), memory[sums], memory[scratch] + i * each);
+            if (from + rows == l.R) k.finish(l, memory[sums], part(i));
         });
     }
-    if (l.R == 0) k.finish(l, memory[sums], 0, panels);
+    if (l.R == 0) k.finish(l, memory[sums], {0, panels, 0, l.H});
     double sum = 0.0;
     for (double each_loss : losses) sum += each_loss;
     *l.loss = targets ? sum / targets : std::numeric_limits<double>::quiet_NaN();

@@ -87,6 +87,9 @@ void rows(const SonhoLoss &l, const float *packed, float scale, int64_t from, in
     for (int64_t start = first; start < last; start += GRADIENT_ROWS) {
         const int64_t count = least(GRADIENT_ROWS, last - start);
         const Blocks blocks(count);
+        // Whole panels go where they belong at once.
+        float *to = H % WIDTH ? d_hidden : l.d_hidden + start * H;
+        const int64_t to_stride = H % WIDTH ? stride : H;
         for (int64_t i = 0; i < count; ++i) to_terms(hidden + i * stride, l.hidden + (start + i) * H, H);
         for (int64_t panel = 0; panel < panels; ++panel)
             for (int64_t block = 0; block < blocks.blocks; ++block) {
@@ -113,31 +116,31 @@ void rows(const SonhoLoss &l, const float *packed, float scale, int64_t from, in
                     (v == 0 ? multiply_by_rows : add_by_rows)[R](
                         d_logits + begin * logits_stride + v, logits_stride, 1,
                         hidden_panel(l, packed, unit / WIDTH) + v * WIDTH, least(DEPTH, terms(V) - v),
-                        d_hidden + begin * stride + unit, stride);
+                        to + begin * to_stride + unit, to_stride);
                 }
-        for (int64_t i = 0; i < count; ++i) copy(l.d_hidden + (start + i) * H, d_hidden + i * stride, H);
+        for (int64_t i = 0; H % WIDTH && i < count; ++i) copy(l.d_hidden + (start + i) * H, d_hidden + i * stride, H);
     }
 }
 
-// Adds to sums (panels, H+1, WIDTH) of panels [first, last): the gradients of weight, transposed, and of bias.
-void weights(const SonhoLoss &l, const float *gradients, int64_t from, int64_t rows, int64_t first, int64_t last, float *sums,
-             float *scratch) {
-    const int64_t H = l.H, stride = row_stride(H), panels = (l.V + WIDTH - 1) / WIDTH;
-    const Blocks blocks(H);
+// Adds to sums (panels, H+1, WIDTH) of these panels and units: the gradients of weight, transposed, and of bias.
+void weights(const SonhoLoss &l, const float *gradients, int64_t from, int64_t rows, Part part, float *sums, float *scratch) {
+    const int64_t H = l.H, stride = row_stride(H), panels = (l.V + WIDTH - 1) / WIDTH, units = part.last_unit - part.unit;
+    const Blocks blocks(units);
     Term *hidden = (Term *)scratch, room[panel_room(GRADIENT_ROWS)];
     for (int64_t start = 0; start < rows; start += GRADIENT_ROWS) {
         const int64_t depth = least(GRADIENT_ROWS, rows - start);
-        const float *upper = l.hidden + (from + start) * H;
+        const float *upper = l.hidden + (from + start) * H + part.unit;
         for (int64_t k = 0; k < depth; k += NUMBERS, upper += NUMBERS * H)
-            zip_rows(hidden + k / NUMBERS * stride, upper, NUMBERS > 1 && k + 1 < depth ? upper + H : nullptr, H);
-        for (int64_t panel = first; panel < last; ++panel) {
+            zip_rows(hidden + k / NUMBERS * stride, upper, NUMBERS > 1 && k + 1 < depth ? upper + H : nullptr, units);
+        for (int64_t panel = part.panel; panel < part.last_panel; ++panel) {
             const Number *numbers = (const Number *)gradients + (start * panels + panel * GRADIENT_ROWS) * WIDTH;
             const Term *columns = panel_of(numbers, depth, room);
             float *to = sums + panel * (H + 1) * WIDTH;
             for (int64_t block = 0; block < blocks.blocks; ++block) {
                 const int64_t m = blocks.start(block), M = blocks.start(block + 1) - m;
-                add_by_columns[M](hidden + m, 1, stride, columns, terms(depth), to + m * WIDTH, WIDTH);
+                add_by_columns[M](hidden + m, 1, stride, columns, terms(depth), to + (part.unit + m) * WIDTH, WIDTH);
             }
+            if (part.unit > 0) continue;
             Pair sum = load_pair(to + H * WIDTH);
             for (int64_t k = 0; k < depth; ++k) sum = sum + load_numbers(numbers + k * WIDTH);
             store_pair(to + H * WIDTH, sum);
@@ -145,12 +148,12 @@ void weights(const SonhoLoss &l, const float *gradients, int64_t from, int64_t r
     }
 }
 
-void finish(const SonhoLoss &l, const float *sums, int64_t first, int64_t last) {
-    for (int64_t panel = first; panel < last; ++panel)
+void finish(const SonhoLoss &l, const float *sums, Part part) {
+    for (int64_t panel = part.panel; panel < part.last_panel; ++panel)
         for (int64_t v = panel * WIDTH; v < least(l.V, (panel + 1) * WIDTH); ++v) {
             const float *from = sums + panel * (l.H + 1) * WIDTH + v % WIDTH;
-            for (int64_t m = 0; m < l.H; ++m) l.d_weight[v * l.H + m] = from[m * WIDTH];
-            l.d_bias[v] = from[l.H * WIDTH];
+            for (int64_t m = part.unit; m < part.last_unit; ++m) l.d_weight[v * l.H + m] = from[m * WIDTH];
+            if (part.unit == 0) l.d_bias[v] = from[l.H * WIDTH];
         }
 }
 

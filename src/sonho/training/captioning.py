@@ -106,6 +106,9 @@ class CaptioningTask:
         trial = min(pictures[0], TRIAL_PICTURES)
         return looked / trial * seconds_of(lambda: self._report(parts[0], TRIAL_PICTURES))
 
+    def finishing_seconds(self) -> float:
+        return 0.0
+
     def ending_tokens(self, seconds: float) -> tuple[int, float]:
         return 0, 0.0
 

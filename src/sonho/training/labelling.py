@@ -105,6 +105,9 @@ class LabellingTask:
         looks = 1 + sum(part.num_tokens for part in parts) / parts[0].num_tokens
         return looks * seconds_of(lambda: self.report(parts[0]))
 
+    def finishing_seconds(self) -> float:
+        return 0.0
+
     def ending_tokens(self, seconds: float) -> tuple[int, float]:
         return 0, 0.0
 

@@ -152,13 +152,13 @@ class LanguageTask:
         tokens = sum(min(part.num_tokens, MOST_TOKENS) for part in parts)
         if self.corpus.validation is not None:  # the trainer's own last look
             tokens += min(self.corpus.validation.num_tokens, VALIDATION_TOKENS)
-        closing = 0.0
-        if parts:
-            trial = min(parts[0].num_tokens, TRIAL_TOKENS)
-            closing += tokens / trial * seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
-        if self._is_adaptable():
-            closing += self._gradients() * self._seconds_a_gradient()
-        return closing
+        if not parts:
+            return 0.0
+        trial = min(parts[0].num_tokens, TRIAL_TOKENS)
+        return tokens / trial * seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
+
+    def finishing_seconds(self) -> float:
+        return self._gradients() * self._seconds_a_gradient() if self._is_adaptable() else 0.0
 
     def ending_tokens(self, seconds: float) -> tuple[int, float]:
         part = self.corpus.validation

@@ -47,8 +47,8 @@ LEAST_SHARE = 0.4
 SHARE_OF_END = 0.08
 # What a run's model was before it learned from the held-out end: the one that the validation figure belongs to.
 BEFORE_END_NAME = "before-end.safetensors"
-# Learning the gate of a prior, and measuring with it, takes less.
-GATE_SECONDS = 5.0
+# Learning the gate of a prior takes less.
+GATE_SECONDS = 3.0
 
 
 AnyReport = Report | LabelReport | TranslationReport | CaptionReport
@@ -157,6 +157,7 @@ class Session:
         closing = self.task.closing_seconds()
         if self.prior:
             closing += closing + self.prior_seconds + GATE_SECONDS  # measured once more, and counted
+        closing += self.task.finishing_seconds()
         self.end_tokens, reading = self.task.ending_tokens(SHARE_OF_END * self.budget.seconds)
         closing += reading
         left = self.budget.seconds - (time.perf_counter() - self.began) - closing

@@ -82,6 +82,10 @@ class Task(Protocol):
         """How long the last measurements will take."""
         ...
 
+    def finishing_seconds(self) -> float:
+        """How long `finish` will take."""
+        ...
+
     def ending_tokens(self, seconds: float) -> tuple[int, float]:
         """How many tokens of the held-out end should be learned last in at most so much time, and how long it takes."""
         ...

@@ -117,6 +117,9 @@ class TranslationTask:
         last_look = 2.0 * min(parts[0].num_records, VALIDATION_PAIRS)  # the trainer's own
         return a_pair * (last_look + sum(BEAM_A_SCORE * min(part.num_records, MOST_PAIRS) for part in parts))
 
+    def finishing_seconds(self) -> float:
+        return 0.0
+
     def ending_tokens(self, seconds: float) -> tuple[int, float]:
         return 0, 0.0
 
