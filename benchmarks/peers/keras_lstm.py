@@ -1,6 +1,9 @@
-"""The sides that use Keras: training, and generating as the course notebooks do. See workers.py."""
+"""The sides that use Keras: training, and an epoch and generating as the course notebooks do. See workers.py."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,7 +18,7 @@ NOTEBOOK_LENGTH = 100
 
 def prepare(case: Case) -> Work:
     keras.utils.set_random_seed(0)
-    return generating(case) if case["work"] == "generate" else training(case)
+    return {"generate": generating, "train": training, "titles": epoch_of_titles}[case["work"]](case)
 
 
 def training(case: Case) -> Work:
@@ -40,6 +43,36 @@ def training(case: Case) -> Work:
     for _ in range(WARM_UP_STEPS):
         step()
     return step
+
+
+def epoch_of_titles(case: Case) -> Work:
+    """One pass of `fit` over the lines of a file, as the notebook has it: one-hot, each batch padded to its longest."""
+    lines = Path(case["titles"]).read_text(encoding="utf-8").splitlines()
+    ids = {symbol: number for number, symbol in enumerate(["\n", *sorted(set("".join(lines)))])}
+    titles = [np.array([ids[symbol] for symbol in f"\n{line}\n"]) for line in lines]
+    batch_size, symbols = case["batch_size"], np.eye(len(ids), dtype=np.float32)
+    network = keras.Sequential(
+        [
+            keras.Input((None, len(ids))),
+            keras.layers.LSTM(case["hidden_size"], return_sequences=True),
+            keras.layers.Dense(len(ids), activation="softmax"),
+        ]
+    )
+    network.compile(optimizer=keras.optimizers.RMSprop(), loss="categorical_crossentropy")
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for begin in range(0, len(titles), batch_size):
+            some = titles[begin : begin + batch_size]
+            padded = np.zeros((len(some), max(map(len, some))), np.int64)
+            for row, title in zip(padded, some, strict=True):
+                row[: len(title)] = title
+            yield symbols[padded[:, :-1]], symbols[padded[:, 1:]]
+
+    def epoch() -> dict[str, float]:
+        network.fit(batches(), steps_per_epoch=-(-len(titles) // batch_size), verbose=0)
+        return {"count": sum(len(title) - 1 for title in titles)}
+
+    return epoch
 
 
 def generating(case: Case) -> Work:
