@@ -55,7 +55,7 @@ def notebook_epoch(titles: list[str], batch_size: int, python: str) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "titles.txt"
         path.write_text("".join(f"{title}\n" for title in titles), encoding="utf-8", newline="\n")
-        with Worker("peers.keras_lstm", python=python, **KERAS["keras on tensorflow"]) as keras:
+        with Worker("peers.keras_lstm", python=python, cores=0, **KERAS["keras on tensorflow"]) as keras:
             keras.case(work="titles", titles=str(path), batch_size=batch_size, hidden_size=128)
             turn = keras.run(0.0)
     return {
