@@ -53,7 +53,7 @@ def run(case: dict[str, Any], seed: int, texts: Path) -> dict[str, Any]:
             "seed": seed,
             "loss": round(result.validation.bits_per_char * math.log(2.0), 4),
             "curve": curve,
-            "seconds": round(result.seconds, 1),
+            "learned_seconds": round(result.seconds, 1),
             "whole": round(time.perf_counter() - began, 1),
             "best_ngram": round(min(v for k, v in result.baselines.items() if "gram" in k) * math.log(2.0), 4),
         }
@@ -95,7 +95,8 @@ def main() -> None:
             with arguments.out.open("a") as out:
                 out.write(json.dumps(made) + "\n")
             shown = {k: v for k, v in case.items() if k != "seeds"}
-            print(made["loss"], f"({made['best_ngram']})", f"{made['seconds']} s", shown, made["curve"], flush=True)
+            found = made["loss"], f"({made['best_ngram']})", f"{made['learned_seconds']} s"
+            print(*found, shown, made["curve"], flush=True)
 
 
 if __name__ == "__main__":

@@ -53,11 +53,11 @@ def settings(**sections):
 def test_copying_and_turning_round_are_learned(tmp_path, turned, model):
     pairs = [(text, text[::-1] if turned else text) for text in strings(1700)]
     run = tmp_path / "run"
-    # A processor that rounds otherwise is as another seed: of 24 runs with other seeds the worst reached 0.99.
-    train([write(tmp_path / "a.tsv", pairs[:1500])], run, settings(model=model, training={"steps": 1200}))
+    # A processor that rounds otherwise is as another seed: of 24 runs with other seeds the worst reached 0.995.
+    train([write(tmp_path / "a.tsv", pairs[:1500])], run, settings(model=model, training={"steps": 2000}))
     found = sonho.load(run).translate([source for source, _ in pairs[1500:]], beam=1)
     right = np.mean([one.text == target for one, (_, target) in zip(found, pairs[1500:], strict=True)])
-    assert right >= 0.975
+    assert right >= 0.99
 
 
 @pytest.fixture(scope="module")
