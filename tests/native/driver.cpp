@@ -17,6 +17,8 @@ int sonho_select_isa(const char *name);
 int64_t sonho_saved_size(int32_t cell, int64_t N, int64_t T, int64_t H);
 int sonho_window_forward(const SonhoWindow *w);
 int sonho_window_backward(const SonhoWindow *w);
+int sonho_table_forward(const SonhoTable *t);
+int sonho_table_backward(const SonhoTable *t);
 int sonho_cross_entropy(const SonhoLoss *l);
 int sonho_muon(const SonhoMuon *parameters, int64_t count, int threads, int32_t precision);
 int sonho_adamw(const SonhoAdamW *parameters, int64_t count, int threads);
@@ -95,6 +97,28 @@ Floats run(const Case &c, int threads) {
     return all;
 }
 
+Floats run_table(int32_t precision, int64_t V, int64_t E, int64_t C, int threads) {  // E 0: one-hot
+    static Floats embedding, weight, bias, d_table, before;
+    const int64_t numbers = E ? E : V;
+    if (threads == 1) {
+        embedding = draw(V * E), weight = draw(C * numbers), bias = draw(C), d_table = draw(V * C), before = draw(V * E);
+    }
+    Floats table(V * C), d_weight(C * numbers), d_bias(C), d_embedding = before;
+    SonhoTable t{threads, precision, 0, V, numbers, C, E ? embedding.data() : nullptr, weight.data(), bias.data(), table.data(),
+                 d_table.data(), E ? d_embedding.data() : nullptr, d_weight.data(), d_bias.data()};
+    require(sonho_table_forward(&t) == 0, "the table");
+    Floats all;
+    for (t.adds = 0; t.adds < 2; ++t.adds) {
+        require(sonho_table_backward(&t) == 0, "the table's gradients");
+        for (const Floats *part : {&table, &d_embedding, &d_weight, &d_bias}) append(all, *part);
+    }
+    if (!E) {
+        t.E = V + 1;
+        require(sonho_table_forward(&t) != 0, "one-hot vectors have a number for each symbol");
+    }
+    return all;
+}
+
 Floats run_loss(int32_t precision, int64_t R, int64_t H, int64_t V, int threads) {
     static Floats hidden, weight, bias;
     if (threads == 1) hidden = draw(R * H), weight = draw(V * H), bias = draw(V);
@@ -163,6 +187,13 @@ int main() {
                         const Floats alone = run(c, 1);
                         require(alone == run(c, 3), "three threads give the bits of one");
                     }
+        for (const auto &[V, E, C] : std::vector<std::array<int64_t, 3>>{
+                 {1, 0, 1}, {1, 1, 1}, {5, 3, 7}, {84, 0, 33}, {84, 33, 65}, {300, 17, 31}, {40, 0, 128}})
+            for (int32_t precision : precisions) {
+                const Floats alone = run_table(precision, V, E, C, 1);
+                require(alone == run_table(precision, V, E, C, 3), "three threads give the table of one");
+                ++runs;
+            }
         for (const auto &[R, H, V] : std::vector<std::array<int64_t, 3>>{
                  {1, 1, 1}, {0, 3, 4}, {7, 33, 84}, {300, 5, 33}, {150, 2, 70000}})
             for (int32_t precision : precisions) {
@@ -171,7 +202,7 @@ int main() {
                 ++runs;
             }
         for (const auto &[gates, rows, columns] : std::vector<std::array<int64_t, 3>>{
-                 {1, 1, 1}, {4, 7, 5}, {3, 5, 7}, {2, 33, 65}, {1, 64, 12}})
+                 {1, 1, 1}, {4, 7, 5}, {3, 5, 7}, {2, 33, 65}, {1, 64, 12}, {1, 161, 170}, {2, 180, 161}})
             for (int32_t precision : precisions) {
                 const Floats alone = run_muon(precision, gates, rows, columns, 1);
                 require(alone == run_muon(precision, gates, rows, columns, 3), "three threads step as one");

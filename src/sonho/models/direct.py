@@ -217,16 +217,13 @@ class _LookedUp(_Layer):
         super().__init__(model, layer, batch_size, steps)
         self._table = torch.empty(model.vocab_size, len(layer.bias))
         self._d_table = torch.empty_like(self._table)
-        self._ones = torch.ones(model.vocab_size)
         self._call.V = model.vocab_size
         self._call.table, self._call.d_table = self._table.data_ptr(), self._d_table.data_ptr()
 
     def forward(self, tokens: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        layer, embedding = self._layer, self._model.embedding
-        if embedding is None:
-            torch.add(layer.weight_ih.T, layer.bias, out=self._table)
-        else:
-            torch.addmm(layer.bias, embedding.weight, layer.weight_ih.T, out=self._table)
+        call = self._table_call()
+        call.table = self._table.data_ptr()
+        library.table_forward(call)
         self._tokens = tokens
         self._call.ids = tokens.data_ptr()
         return self._forward(state)
@@ -234,14 +231,26 @@ class _LookedUp(_Layer):
     def backward(self, d_hidden: Tensor) -> None:
         self._backward(d_hidden)
         layer, embedding = self._layer, self._model.embedding
-        torch.mv(self._d_table.T, self._ones, out=gradient_of(layer.bias))
-        if embedding is None:
-            gradient_of(layer.weight_ih).copy_(self._d_table.T)
-        else:
-            torch.mm(self._d_table.T, embedding.weight, out=gradient_of(layer.weight_ih))
-            gradient = gradient_of(embedding.weight)
-            # Where it is tied, the loss has written its gradient already.
-            gradient.addmm_(self._d_table, layer.weight_ih, beta=1.0 if self._model.config.tied else 0.0)
+        call = self._table_call()
+        call.d_table = self._d_table.data_ptr()
+        call.d_weight, call.d_bias = gradient_of(layer.weight_ih).data_ptr(), gradient_of(layer.bias).data_ptr()
+        if embedding is not None:
+            call.d_embedding = gradient_of(embedding.weight).data_ptr()
+            call.adds = self._model.config.tied  # then the loss has written its gradient already
+        library.table_backward(call)
+
+    def _table_call(self) -> library.Table:
+        layer, embedding = self._layer, self._model.embedding
+        return library.Table(
+            threads=torch.get_num_threads(),
+            precision=precision_in_force(),
+            V=self._model.vocab_size,
+            E=layer.input_size,
+            C=len(layer.bias),
+            embedding=None if embedding is None else embedding.weight.data_ptr(),
+            weight=layer.weight_ih.data_ptr(),
+            bias=layer.bias.data_ptr(),
+        )
 
 
 class _Upper(_Layer):

@@ -50,6 +50,17 @@ struct SonhoWindow {
     float *d_inputs, *d_h_first, *d_c_first;  // (N, T, D), (N, H); or null: not wanted
 };
 
+// What each symbol adds to the gates of a first layer: its row of the embedding, or of one-hot vectors, times the weights.
+struct SonhoTable {
+    int32_t threads, precision, adds;  // adds: to what d_embedding holds
+    int64_t V, E, C;                   // E numbers of an embedding; C columns, G*H
+    const float *embedding;            // (V, E), or null: one-hot vectors, E being V
+    const float *weight, *bias;        // (C, E), (C)
+    float *table;                      // (V, C): forward alone
+    const float *d_table;              // the rest backward alone
+    float *d_embedding, *d_weight, *d_bias;
+};
+
 // The output layer and the cross-entropy of its softmax, with all their gradients, in one call.
 struct SonhoLoss {
     int32_t threads, precision;
@@ -164,12 +175,34 @@ constexpr int64_t loss_rows_scratch(const SonhoLoss &l) {
 }
 constexpr int64_t loss_weights_scratch(const SonhoLoss &l) { return GRADIENT_ROWS * row_stride(l.H); }
 
-typedef void (*MuonKernel)(const SonhoMuon &, int64_t gate, float *scratch);
-// The matrix, its Gram matrix, a polynomial of that, one of them as terms, and a panel.
+struct TableKernels {
+    void (*forward)(const SonhoTable &, int64_t first, int64_t last, float *scratch);
+    void (*pack)(const SonhoTable &, float *packed);
+    // Of columns, in panels, and of rows: the gradients of weight and bias, and of the embedding.
+    void (*weights)(const SonhoTable &, const float *packed, int64_t first, int64_t last, float *scratch);
+    void (*rows)(const SonhoTable &, const float *packed, int64_t first, int64_t last, float *scratch);
+};
+// A panel of the weights, and the embedding as terms | the embedding and the weights packed | sums | rows as terms.
+constexpr int64_t table_forward_scratch(const SonhoTable &t) { return padded(t.E) * PAD + (t.embedding ? t.V * t.E : 0); }
+constexpr int64_t table_packed(const SonhoTable &t) { return t.V * row_stride(t.E) + padded(t.E) * t.C; }
+constexpr int64_t table_weights_scratch(const SonhoTable &t) { return (t.embedding ? t.E : 0) * PAD; }
+constexpr int64_t table_rows_scratch(const SonhoTable &t, int64_t deals) { return deals ? (t.V / deals + 1) * t.C : 0; }
+
+// A step of Muon for a gate: begin, the panels of each product in turn, in any order among themselves, end.
+constexpr int64_t MUON_PRODUCTS = 9;
+struct MuonKernels {
+    void (*begin)(const SonhoMuon &, int64_t gate, float *scratch);
+    int64_t (*panels)(const SonhoMuon &, int64_t product);
+    void (*multiply)(const SonhoMuon &, int64_t product, int64_t panel, float *scratch, float *room);
+    void (*end)(const SonhoMuon &, int64_t gate, float *scratch);
+};
+constexpr int64_t muon_least(const SonhoMuon &p) { return p.rows < p.columns ? p.rows : p.columns; }
+constexpr int64_t muon_most(const SonhoMuon &p) { return p.rows + p.columns - muon_least(p); }
+// The matrix, its Gram matrix and a polynomial of that, each as floats and as terms | a panel.
 constexpr int64_t muon_scratch(const SonhoMuon &p) {
-    const int64_t n = p.rows < p.columns ? p.rows : p.columns, m = p.rows + p.columns - n;
-    return 2 * n * row_stride(m) + 2 * n * row_stride(n) + m * PAD;
+    return 2 * muon_least(p) * (row_stride(muon_most(p)) + 2 * row_stride(muon_least(p)));
 }
+constexpr int64_t muon_room(const SonhoMuon &p) { return muon_most(p) * PAD; }
 
 struct UpdateKernels {
     // Numbers [first, last) of a parameter.
@@ -180,6 +213,7 @@ struct UpdateKernels {
     double (*sum_of_squares)(const float *x, int64_t n);
 };
 
-extern const MuonKernel muon_baseline, muon_avx2, muon_avx512, muon_bfloat16;
+extern const MuonKernels muon_baseline, muon_avx2, muon_avx512, muon_bfloat16;
+extern const TableKernels table_baseline, table_avx2, table_avx512, table_bfloat16;
 extern const LossKernels loss_baseline, loss_avx2, loss_avx512, loss_bfloat16;
 extern const UpdateKernels updates_baseline, updates_avx2, updates_avx512;

@@ -51,6 +51,19 @@ class Window(ctypes.Structure):
     )
 
 
+class Table(ctypes.Structure):
+    """What each symbol adds to the gates of a first layer: `SonhoTable` of kernels.h, where each field is explained."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("threads", "precision", "adds")),
+        *((name, ctypes.c_int64) for name in ("V", "E", "C")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("embedding", "weight", "bias", "table", "d_table", "d_embedding", "d_weight", "d_bias")
+        ),
+    )
+
+
 class Loss(ctypes.Structure):
     """The output layer with its loss: `SonhoLoss` of kernels.h, where each field is explained."""
 
@@ -140,6 +153,14 @@ def window_forward(window: Window) -> None:
 
 def window_backward(window: Window) -> None:
     check(loaded().sonho_window_backward(ctypes.byref(window)))
+
+
+def table_forward(table: Table) -> None:
+    check(loaded().sonho_table_forward(ctypes.byref(table)))
+
+
+def table_backward(table: Table) -> None:
+    check(loaded().sonho_table_backward(ctypes.byref(table)))
 
 
 def cross_entropy(loss: Loss) -> None:

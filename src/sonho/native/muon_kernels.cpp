@@ -1,7 +1,9 @@
-// One step of Muon for one gate's matrix, for one instruction set. MUON names the function that this compilation fills.
+// One step of Muon for one gate's matrix, for one instruction set. MUON names the table that this compilation fills.
 //
-// Twin: Muon.step and orthogonalize in training/optimizers.py, where the method is explained. All that is worked on stays
-// in the second cache up to 256 x 256. Products that are symmetric are worked out on and below the diagonal.
+// Twin: Muon.step and orthogonalize in training/optimizers.py, where the method is explained. A step is begun, taken through
+// MUON_PRODUCTS products, which are cut into panels that may be worked out side by side, and ended: muon.cpp deals them out.
+// Products that are symmetric are worked out on and below the diagonal. All that a matrix of up to 256 x 256 needs stays in
+// the second cache.
 
 #include <math.h>
 
@@ -16,97 +18,134 @@ struct Polynomial {
 };
 constexpr Polynomial NEWTON_SCHULZ[] = {
     {8.0934f, -23.6204f, 17.4462f}, {3.6366f, -2.7219f, 0.5365f}, {2.6613f, -1.9772f, 0.4526f}};
+constexpr int64_t PRODUCTS_A_STEP = 3;  // the Gram matrix, its polynomial, and that times the matrix
+static_assert(sizeof NEWTON_SCHULZ / sizeof *NEWTON_SCHULZ * PRODUCTS_A_STEP == MUON_PRODUCTS, "three steps");
 
-// A symmetric product (n, n) = rows (n, depth) times columns (depth, n), the depth counted in terms. pack(j) makes the panel
-// of columns from j on; finish(row, i, j) gets the tile's columns [j, j + WIDTH) of row i and may change them.
-template <class Pack, class Finish>
-void multiply_symmetric(Rows rows, int64_t n, int64_t depth, const Term *panel, float *out, int64_t out_stride, Pack pack,
-                        Finish finish) {
-    for (int64_t j = 0; j < n; j += WIDTH) {
-        pack(j);
-        const Blocks blocks(n - j);
-        for (int64_t block = 0; block < blocks.blocks; ++block) {
-            const int64_t i = j + blocks.start(block), R = j + blocks.start(block + 1) - i;
-            multiply_by_rows[R](rows.first + i * rows.stride, rows.stride, 1, panel, depth, out + i * out_stride + j,
-                                out_stride);
-            for (int64_t r = i; r < i + R; ++r) finish(out + r * out_stride + j, r, j);
-        }
-        for (int64_t k = j; k < least(j + WIDTH, n); ++k)
-            for (int64_t i = j + WIDTH; i < n; ++i) out[k * out_stride + i] = out[i * out_stride + k];
+// A matrix of floats, and the same as terms: one memory where a term is a float.
+struct Matrix {
+    float *numbers;
+    Term *as_terms;
+    int64_t stride;
+
+    Matrix(float *&room, int64_t rows, int64_t columns) : numbers(room), stride(row_stride(columns)) {
+        if (NUMBERS > 1) room += rows * stride;
+        as_terms = (Term *)room;
+        room += rows * stride;
     }
-}
+    float *at(int64_t row, int64_t column) const { return numbers + row * stride + column; }
+    const Term *row_terms(int64_t row) const { return as_terms + row * stride; }
+    // After columns [first, last) of a row were written; first at the beginning of a tile.
+    void written(int64_t row, int64_t first, int64_t last) const {
+        if (NUMBERS > 1) to_terms(as_terms + row * stride + first / NUMBERS, at(row, first), last - first);
+    }
+};
 
-// Brings the singular values of x (n, m), n <= m, near 1. Columns past m are zero up to the next tile, and stay so.
-void orthogonalize(float *x, int64_t n, int64_t m, float *scratch) {
-    const int64_t x_stride = row_stride(m), stride = row_stride(n);
-    float *gram = scratch, *polynomial = gram + n * stride, *room = polynomial + n * stride, tile[TILE_ROWS * WIDTH];
-    Term *panel = (Term *)(room + n * x_stride);
+// The gate's matrix (n, m), on its side if it is tall, its Gram matrix and the polynomial of that. Columns past m are zero
+// up to the next tile, and stay so.
+struct Work {
+    const bool tall;
+    const int64_t n, m;
+    Matrix x, gram, polynomial;
+
+    Work(const SonhoMuon &p, float *room)
+        : tall(p.rows > p.columns), n(least(p.rows, p.columns)), m(tall ? p.rows : p.columns), x(room, n, m), gram(room, n, n),
+          polynomial(room, n, n) {}
+    float &of(int64_t row, int64_t column) const { return tall ? *x.at(column, row) : *x.at(row, column); }
+};
+
+void begin(const SonhoMuon &p, int64_t gate, float *scratch) {
+    const Work work(p, scratch);
+    const Matrix &x = work.x;
+    zero(x.numbers, work.n * x.stride);
+    for (int64_t i = 0; i < p.rows; ++i)
+        for (int64_t j = 0; j < p.columns; ++j) {
+            const int64_t at = (gate * p.rows + i) * p.columns + j;
+            const float gradient = p.gradient[at], momentum = p.momentum * p.buffer[at] + (1.0f - p.momentum) * gradient;
+            p.buffer[at] = momentum;
+            // Nesterov: once more towards the momentum.
+            work.of(i, j) = p.momentum * momentum + (1.0f - p.momentum) * gradient;
+        }
     double squares = 0.0;
-    for (int64_t i = 0; i < n; ++i) {
+    for (int64_t i = 0; i < work.n; ++i) {
         Vec sum{};
-        for (int64_t j = 0; j < m; j += LANES) sum += load(x + i * x_stride + j) * load(x + i * x_stride + j);
+        for (int64_t j = 0; j < work.m; j += LANES) sum += load(x.at(i, j)) * load(x.at(i, j));
         for (int lane = 0; lane < LANES; ++lane) squares += sum[lane];
     }
     const float scale = 1.0f / (static_cast<float>(sqrt(squares)) + 1e-12f);
-    for (int64_t i = 0; i < n; ++i)
-        for (int64_t j = 0; j < m; j += LANES) store(x + i * x_stride + j, load(x + i * x_stride + j) * scale);
+    for (int64_t i = 0; i < work.n; ++i) {
+        for (int64_t j = 0; j < work.m; j += LANES) store(x.at(i, j), load(x.at(i, j)) * scale);
+        x.written(i, 0, work.m);
+    }
+}
 
-    for (const Polynomial &step : NEWTON_SCHULZ) {
-        const float A = step.a, B = step.b, C = step.c;
-        multiply_symmetric(
-            rows_of(x, x_stride, n, m, room), n, terms(m), panel, gram, stride,
-            [&](int64_t j) {
-                const int64_t width = least(WIDTH, n - j);
-                if (width < WIDTH) memset(panel, 0, sizeof(Term) * terms(m) * WIDTH);
-                transpose_into(panel, x + j * x_stride, x_stride, m, width);
-            },
-            [](float *, int64_t, int64_t) {});
-        multiply_symmetric(
-            rows_of(gram, stride, n, n, room), n, terms(n), panel, polynomial, stride,
-            [&](int64_t j) { pack_rows(panel, gram + j, stride, n, n - j); },
-            [&](float *row, int64_t i, int64_t j) {
-                store_pair(row, C * load_pair(row) + B * load_pair(gram + i * stride + j));
-            });
+// The panel from column j on of a symmetric product (n, n) of `rows` with the packed panel, and its mirror image.
+// change(i, sums) gives what is kept of the panel in row i.
+template <class Change>
+void symmetric_panel(const Matrix &rows, const Term *panel, int64_t depth, const Matrix &out, int64_t n, int64_t j,
+                     Change change) {
+    const Blocks blocks(n - j);
+    for (int64_t block = 0; block < blocks.blocks; ++block) {
+        const int64_t i = j + blocks.start(block), R = j + blocks.start(block + 1) - i;
+        multiply_by_rows[R](rows.row_terms(i), rows.stride, 1, panel, terms(depth), out.at(i, j), out.stride);
+        for (int64_t r = i; r < i + R; ++r) {
+            store_pair(out.at(r, j), change(r, load_pair(out.at(r, j))));
+            out.written(r, j, least(j + WIDTH, n));
+        }
+    }
+    const int64_t right = j + WIDTH;
+    for (int64_t k = j; k < right && right < n; ++k) {
+        for (int64_t i = right; i < n; ++i) *out.at(k, i) = *out.at(i, k);
+        out.written(k, right, n);
+    }
+}
+
+int64_t panels(const SonhoMuon &p, int64_t product) {
+    const int64_t n = least(p.rows, p.columns), m = p.rows + p.columns - n;
+    return ((product % PRODUCTS_A_STEP == 2 ? m : n) + WIDTH - 1) / WIDTH;
+}
+
+void multiply_panel(const SonhoMuon &p, int64_t product, int64_t number, float *scratch, float *room) {
+    const Work work(p, scratch);
+    const Polynomial &step = NEWTON_SCHULZ[product / PRODUCTS_A_STEP];
+    const float A = step.a, B = step.b, C = step.c;
+    const Matrix &x = work.x, &gram = work.gram, &polynomial = work.polynomial;
+    const int64_t n = work.n, m = work.m, j = number * WIDTH;
+    Term *panel = (Term *)room;
+    if (product % PRODUCTS_A_STEP == 0) {
+        const int64_t width = least(WIDTH, n - j);
+        if (width < WIDTH) memset(panel, 0, sizeof(Term) * terms(m) * WIDTH);
+        transpose_into(panel, x.at(j, 0), x.stride, m, width);
+        symmetric_panel(x, panel, m, gram, n, j, [](int64_t, Pair sums) { return sums; });
+    } else if (product % PRODUCTS_A_STEP == 1) {
+        pack_rows(panel, gram.at(0, j), gram.stride, n, n - j);
+        symmetric_panel(gram, panel, n, polynomial, n, j,
+                        [&](int64_t i, Pair sums) { return C * sums + B * load_pair(gram.at(i, j)); });
+    } else {
+        float tile[TILE_ROWS * WIDTH];
         const Blocks blocks(n);
-        const Rows rows = rows_of(polynomial, stride, n, n, room);
-        for (int64_t j = 0; j < m; j += WIDTH) {
-            pack_rows(panel, x + j, x_stride, n, WIDTH);
-            for (int64_t block = 0; block < blocks.blocks; ++block) {
-                const int64_t i = blocks.start(block), R = blocks.start(block + 1) - i;
-                multiply_by_rows[R](rows.first + i * rows.stride, rows.stride, 1, panel, terms(n), tile, WIDTH);
-                for (int64_t r = 0; r < R; ++r) {
-                    float *to = x + (i + r) * x_stride + j;
-                    store_pair(to, load_pair(tile + r * WIDTH) + A * load_pair(to));
-                }
+        pack_rows(panel, x.at(0, j), x.stride, n, WIDTH);
+        for (int64_t block = 0; block < blocks.blocks; ++block) {
+            const int64_t i = blocks.start(block), R = blocks.start(block + 1) - i;
+            multiply_by_rows[R](polynomial.row_terms(i), polynomial.stride, 1, panel, terms(n), tile, WIDTH);
+            for (int64_t r = 0; r < R; ++r) {
+                store_pair(x.at(i + r, j), load_pair(tile + r * WIDTH) + A * load_pair(x.at(i + r, j)));
+                x.written(i + r, j, least(j + WIDTH, m));
             }
         }
     }
 }
 
-void muon(const SonhoMuon &p, int64_t gate, float *scratch) {
-    const int64_t rows = p.rows, columns = p.columns, from = gate * rows * columns;
-    const bool tall = rows > columns;
-    const int64_t n = tall ? columns : rows, m = tall ? rows : columns, stride = row_stride(m);
-    float *x = scratch;
-    zero(x, n * stride);
-    for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j) {
-            const int64_t at = from + i * columns + j;
-            const float gradient = p.gradient[at], momentum = p.momentum * p.buffer[at] + (1.0f - p.momentum) * gradient;
-            p.buffer[at] = momentum;
-            // Nesterov: once more towards the momentum.
-            x[tall ? j * stride + i : i * stride + j] = p.momentum * momentum + (1.0f - p.momentum) * gradient;
-        }
-    orthogonalize(x, n, m, x + n * stride);
-    const float size = p.rate * 0.2f * sqrtf(static_cast<float>(m)), keep = 1.0f - p.rate * p.weight_decay;
-    for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j) {
-            float &value = p.parameter[from + i * columns + j];
-            value = value * keep - size * x[tall ? j * stride + i : i * stride + j];
+void end(const SonhoMuon &p, int64_t gate, float *scratch) {
+    const Work work(p, scratch);
+    const float size = p.rate * 0.2f * sqrtf(static_cast<float>(work.m)), keep = 1.0f - p.rate * p.weight_decay;
+    for (int64_t i = 0; i < p.rows; ++i)
+        for (int64_t j = 0; j < p.columns; ++j) {
+            float &value = p.parameter[(gate * p.rows + i) * p.columns + j];
+            value = value * keep - size * work.of(i, j);
         }
 }
 
 }  // namespace
 
-extern const MuonKernel MUON;
-const MuonKernel MUON = muon;
+extern const MuonKernels MUON;
+const MuonKernels MUON = {begin, panels, multiply_panel, end};

@@ -29,18 +29,20 @@ const std::vector<Isa> &available() {
         std::vector<Isa> found;
 #if defined(SONHO_X86)
         if (has_avx512())
-            found.push_back({"avx512", {&kernels_avx512}, {&loss_avx512}, {muon_avx512}, &steps_avx512, &updates_avx512});
+            found.push_back({"avx512", {&kernels_avx512}, {&table_avx512}, {&loss_avx512}, {&muon_avx512}, &steps_avx512,
+                             &updates_avx512});
 #if defined(SONHO_BFLOAT16)
         if (has_avx512() && has_bfloat16()) {
             Isa &last = found.back();
-            last.kernels[BFLOAT16] = &kernels_bfloat16, last.loss[BFLOAT16] = &loss_bfloat16;
-            last.muon[BFLOAT16] = muon_bfloat16;
+            last.kernels[BFLOAT16] = &kernels_bfloat16, last.table[BFLOAT16] = &table_bfloat16;
+            last.loss[BFLOAT16] = &loss_bfloat16, last.muon[BFLOAT16] = &muon_bfloat16;
         }
 #endif
-        if (has_avx2()) found.push_back({"avx2", {&kernels_avx2}, {&loss_avx2}, {muon_avx2}, &steps_avx2, &updates_avx2});
+        if (has_avx2())
+            found.push_back({"avx2", {&kernels_avx2}, {&table_avx2}, {&loss_avx2}, {&muon_avx2}, &steps_avx2, &updates_avx2});
 #endif
-        found.push_back(
-            {"baseline", {&kernels_baseline}, {&loss_baseline}, {muon_baseline}, &steps_baseline, &updates_baseline});
+        found.push_back({"baseline", {&kernels_baseline}, {&table_baseline}, {&loss_baseline}, {&muon_baseline}, &steps_baseline,
+                         &updates_baseline});
         return found;
     }();
     return list;

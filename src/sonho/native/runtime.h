@@ -10,8 +10,9 @@
 struct Isa {
     const char *name;
     const Kernels *kernels[2];  // by Precision; null where the machine or the compiler lacks it
+    const TableKernels *table[2];
     const LossKernels *loss[2];
-    MuonKernel muon[2];
+    const MuonKernels *muon[2];
     const StepKernels *steps;
     const UpdateKernels *updates;
 };
