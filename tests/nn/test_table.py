@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from sonho.errors import UsageError
 from sonho.native import library
+from sonho.nn import native_ops
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="the kernels were not built")
 
@@ -87,6 +88,17 @@ def test_bfloat16_rounds_what_is_multiplied_and_nothing_else(shape):
     for one, other in zip(mine[:3], true[:3], strict=True):
         torch.testing.assert_close(one.double(), other, rtol=2e-5, atol=2e-5)
     torch.testing.assert_close(mine[3], d_table.sum(0), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_autograd_finds_the_gradients(one_hot):
+    embedding, weight, bias, d_table = draw(7, 7, 12)
+    leaves = [tensor.requires_grad_() for tensor in (embedding, weight.T.contiguous().T, bias)]
+    table = native_ops.make_table(None if one_hot else leaves[0], *leaves[1:])
+    mine = [table, *torch.autograd.grad(table, leaves[one_hot:], d_table)]
+    true = list(exact(torch.eye(7) if one_hot else embedding, weight, bias, d_table))
+    for one, other in zip(mine, true[:1] + true[1 + one_hot :], strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=2e-5, atol=2e-5)
 
 
 def test_sizes_that_do_not_fit_are_refused():

@@ -21,7 +21,7 @@ from sonho.native import library
 from sonho.nn.buffers import borrow
 from sonho.nn.cells import LSTMState
 from sonho.nn.dropout import dropout_mask
-from sonho.nn.native_ops import saved_shape
+from sonho.nn.native_ops import saved_shape, table_call
 from sonho.nn.precision import precision_in_force
 from sonho.nn.recurrent import LayerState, Recurrent
 
@@ -240,17 +240,8 @@ class _LookedUp(_Layer):
         library.table_backward(call)
 
     def _table_call(self) -> library.Table:
-        layer, embedding = self._layer, self._model.embedding
-        return library.Table(
-            threads=torch.get_num_threads(),
-            precision=precision_in_force(),
-            V=self._model.vocab_size,
-            E=layer.input_size,
-            C=len(layer.bias),
-            embedding=None if embedding is None else embedding.weight.data_ptr(),
-            weight=layer.weight_ih.data_ptr(),
-            bias=layer.bias.data_ptr(),
-        )
+        embedding = self._model.embedding
+        return table_call(None if embedding is None else embedding.weight, self._layer.weight_ih, self._layer.bias)
 
 
 class _Upper(_Layer):

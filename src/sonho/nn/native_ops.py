@@ -1,4 +1,4 @@
-"""The native kernels with gradients for torch: a whole window of one layer in one call.
+"""The native kernels with gradients for torch: a whole window of one layer in one call, and the table of a first one.
 
 Shapes: N batch, T time, D input, H hidden, G gates, V symbols. Float32 on the CPU only; `recurrent.py`
 decides when to use them. The readable twin is `run_reference` there.
@@ -102,6 +102,59 @@ class _Window(torch.autograd.Function):
         library.window_backward(window)
         d_ids, d_beside = (d_inputs, None) if beside is None else (None, d_inputs)
         return None, d_ids, None, d_weight_ih, d_table, d_weight_hh, d_h_first, d_c_first, d_beside, None
+
+
+def make_table(embedding: Tensor | None, weight: Tensor, bias: Tensor) -> Tensor:
+    """What each symbol adds to the gates, (V, G*H): its row of the embedding (V, D) times weight (G*H, D), plus bias.
+
+    Without an embedding the symbols are one-hot vectors, and D is V.
+    """
+    table: Tensor = _Table.apply(embedding, weight, bias)  # type: ignore[no-untyped-call]
+    return table
+
+
+class _Table(torch.autograd.Function):
+    """The table of a first layer."""
+
+    @staticmethod
+    def forward(ctx: Any, embedding: Tensor | None, weight: Tensor, bias: Tensor) -> Tensor:
+        embedding = None if embedding is None else embedding.contiguous()
+        weight, bias = weight.contiguous(), bias.contiguous()
+        table = weight.new_empty(weight.shape[1] if embedding is None else len(embedding), len(weight))
+        call = table_call(embedding, weight, bias)
+        call.table = table.data_ptr()
+        library.table_forward(call)
+        ctx.save_for_backward(embedding, weight, bias)
+        ctx.precision = call.precision
+        return table
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_table: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        embedding, weight, bias = ctx.saved_tensors
+        d_table = d_table.contiguous()
+        d_embedding = None if embedding is None else torch.empty_like(embedding)
+        d_weight, d_bias = torch.empty_like(weight), torch.empty_like(bias)
+        call = table_call(embedding, weight, bias)
+        call.precision = ctx.precision
+        call.d_table, call.d_embedding = d_table.data_ptr(), _address(d_embedding)
+        call.d_weight, call.d_bias = d_weight.data_ptr(), d_bias.data_ptr()
+        library.table_backward(call)
+        return d_embedding, d_weight, d_bias
+
+
+def table_call(embedding: Tensor | None, weight: Tensor, bias: Tensor) -> library.Table:
+    """The arguments that both directions have; the tensors, all contiguous, must outlive it."""
+    return library.Table(
+        threads=torch.get_num_threads(),
+        precision=precision_in_force(),
+        V=weight.shape[1] if embedding is None else len(embedding),
+        E=weight.shape[1],
+        C=len(bias),
+        embedding=_address(embedding),
+        weight=weight.data_ptr(),
+        bias=bias.data_ptr(),
+    )
 
 
 def saved_shape(cell: str, batch_size: int, steps: int, hidden_size: int) -> tuple[int, int, int, int]:

@@ -188,10 +188,8 @@ def run_native(
     table: Tensor = layer.bias
     if inputs.is_floating_point():
         inputs, weight_ih = _with_condition(layer, inputs, condition)
-    elif embedding is not None:
-        table = F.linear(embedding, layer.weight_ih, layer.bias)  # (V, G*H)
     else:
-        table = layer.weight_ih.T + layer.bias  # (V, G*H)
+        table = native_ops.make_table(embedding, layer.weight_ih, layer.bias)  # (V, G*H)
     if condition is not None and not inputs.is_floating_point():
         weight_ih, beside = layer.weight_condition, _at_each_step(condition, inputs.shape[1])
     cell = layer.cell if layer.cell != "rnn" else f"rnn_{layer.nonlinearity}"
