@@ -10,7 +10,10 @@
 - growing_batch: half as many rows in the first third of the run, as many as given in the second, then twice as many.
 - growing_window: the same with the length of the window.
 - unigram_bias: the output layer begins with the logarithms of the symbols' shares.
-- slow_gru, fast_gru: the bias of a GRU's update gate begins at 1 or -1, so that it keeps more or less of its state.
+- gru_A_B, lstm_A_B: the biases of a GRU's update gates or an LSTM's forget gates begin between A and B, evenly spread;
+  gru_A, lstm_A: all at A. The more, the more of its state a unit keeps.
+- input_A, output_A, reset_A: the biases of an LSTM's input or output gates, or of a GRU's reset gates, begin at A.
+- half, double: recurrent weights of half or twice the size.
 Shapes: N batch, T time, D embedding.
 """
 
@@ -38,10 +41,11 @@ SNAPSHOTS, LAST = 10, 0.2
 
 @contextlib.contextmanager
 def lever(name: str, steps: int) -> Iterator[None]:
-    """Inside, trainings of `steps` steps have it."""
+    """Inside, trainings of `steps` steps have it, or them: "one+another"."""
     with contextlib.ExitStack() as patches:
-        for patch in LEVERS[name](steps):
-            patches.enter_context(patch)
+        for each in name.split("+"):
+            for patch in LEVERS[each](steps):
+                patches.enter_context(patch)
         yield
 
 
@@ -130,16 +134,32 @@ def _unigram_bias(steps: int) -> list[Any]:
     return [mock.patch.object(language.LanguageTask, "__init__", initialised)]
 
 
-def _update_gate(bias: float) -> Callable[[int], list[Any]]:
-    reset = recurrent.Recurrent.reset_parameters
+def _begun(change: Callable[[recurrent.Recurrent], object]) -> Callable[[int], list[Any]]:
+    """Layers whose weights are changed after they were drawn."""
 
-    @torch.no_grad()
-    def biased(self: recurrent.Recurrent) -> None:
-        reset(self)
-        if self.cell == "gru":
-            self.bias[self.hidden_size : 2 * self.hidden_size] = bias
+    def patches(steps: int) -> list[Any]:
+        reset = recurrent.Recurrent.reset_parameters
 
-    return lambda steps: [mock.patch.object(recurrent.Recurrent, "reset_parameters", biased)]
+        @torch.no_grad()
+        def changed(self: recurrent.Recurrent) -> None:
+            reset(self)
+            change(self)
+
+        return [mock.patch.object(recurrent.Recurrent, "reset_parameters", changed)]
+
+    return patches
+
+
+def _keeping(cell: str, first: float, last: float) -> Callable[[int], list[Any]]:
+    return lambda steps: [mock.patch.dict(language_model.MEMORY, {cell: (first, last)})]
+
+
+def _biased(cell: str, gate: int, bias: float) -> Callable[[int], list[Any]]:
+    def change(layer: recurrent.Recurrent) -> None:
+        if layer.cell == cell:
+            layer.bias[gate * layer.hidden_size : (gate + 1) * layer.hidden_size] = bias
+
+    return _begun(change)
 
 
 LEVERS: dict[str, Callable[[int], list[Any]]] = {
@@ -149,6 +169,25 @@ LEVERS: dict[str, Callable[[int], list[Any]]] = {
     "growing_batch": _growing("batch_size"),
     "growing_window": _growing("bptt"),
     "unigram_bias": _unigram_bias,
-    "slow_gru": _update_gate(1.0),
-    "fast_gru": _update_gate(-1.0),
+    "gru_-1": _keeping("gru", -1, -1),
+    "gru_1": _keeping("gru", 1, 1),
+    "gru_2": _keeping("gru", 2, 2),
+    "gru_0_2": _keeping("gru", 0, 2),
+    "gru_-1_3": _keeping("gru", -1, 3),
+    "gru_-2_2": _keeping("gru", -2, 2),
+    "lstm_-1": _keeping("lstm", -1, -1),
+    "lstm_0": _keeping("lstm", 0, 0),
+    "lstm_2": _keeping("lstm", 2, 2),
+    "lstm_-2_2": _keeping("lstm", -2, 2),
+    "lstm_-1_3": _keeping("lstm", -1, 3),
+    "lstm_-3_1": _keeping("lstm", -3, 1),
+    "lstm_-1_1": _keeping("lstm", -1, 1),
+    "lstm_1": _keeping("lstm", 1, 1),
+    "gru_0": _keeping("gru", 0, 0),
+    "input_-1": _biased("lstm", 0, -1),
+    "output_1": _biased("lstm", 3, 1),
+    "reset_1": _biased("gru", 0, 1),
+    "reset_-1": _biased("gru", 0, -1),
+    "half": _begun(lambda layer: layer.weight_hh.mul_(0.5)),
+    "double": _begun(lambda layer: layer.weight_hh.mul_(2.0)),
 }

@@ -12,7 +12,7 @@ from tests.instruction_sets import isa_at_start
 
 SOURCES = Path(__file__).parents[2] / "src" / "sonho" / "native"
 COMPILERS = ("g++", "clang++")
-NAMES = [f"-D{name}={name.lower()}_here" for name in ("KERNELS", "LOSS", "MUON", "STEPS", "UPDATES")]
+NAMES = [f"-D{name}={name.lower()}_here" for name in ("KERNELS", "TABLE", "LOSS", "MUON", "STEPS", "UPDATES")]
 AVX512 = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma"]
 WIDTHS = {"baseline": []}
 if platform.machine() in ("x86_64", "AMD64"):

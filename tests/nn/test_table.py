@@ -15,7 +15,12 @@ SHAPES = [(1, 1, 1), (5, 3, 7), (84, 64, 512), (83, 33, 65), (300, 17, 31)]
 
 def draw(symbols, numbers, columns):
     torch.manual_seed(0)
-    return torch.randn(symbols, numbers), torch.randn(columns, numbers), torch.randn(columns), torch.randn(symbols, columns)
+    return (
+        torch.randn(symbols, numbers),
+        torch.randn(columns, numbers),
+        torch.randn(columns),
+        torch.randn(symbols, columns),
+    )
 
 
 def run(embedding, weight, bias, d_table, *, one_hot=False, threads=2, precision="float32", adds=False):

@@ -26,6 +26,8 @@ from sonho.storage.container import Arrays
 
 # One state a layer; then, where the first layer has the condition as an input, that (N, F).
 State = tuple[LayerState, ...]
+# Where the biases of the gates begin that keep the state, from the first unit to the last (docs/log.md, 30).
+MEMORY = {"lstm": (-1.0, 1.0), "gru": (0.0, 2.0)}
 
 
 class LanguageModel(nn.Module):
@@ -170,6 +172,8 @@ def _make_layer(config: ModelConfig, index: int, input_size: int, condition_size
             weight_drop=config.weight_drop,
             condition_size=condition_size if index == 0 and config.condition_into != "state" else 0,
         )
+        if config.cell in MEMORY:
+            layer.spread_memory(*MEMORY[config.cell])
         if condition_size and config.condition_into != "input":
             layer.first = FirstState(config.cell, config.hidden_size, condition_size)
     if config.layer_norm:

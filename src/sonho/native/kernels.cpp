@@ -308,13 +308,12 @@ void weights(const SonhoWindow &w, const Order &order, const float *gradients, i
             if (sees_input(panel)) add_to_table(w, at, rows, depth, column_of(panel), width_of(panel));
         }
     }
-    for (int64_t panel = first; panel < last; ++panel)
-        for (int64_t j = 0; j < width_of(panel); ++j) {
-            const float *sums = all_sums + (panel - first) * K * WIDTH + j;
-            const int64_t row = column_of(panel) + j;
-            for (int64_t m = 0; m < D && sees_input(panel); ++m) w.d_weight_ih[row * D + m] = sums[m * WIDTH];
-            for (int64_t m = 0; m < H && sees_hidden(panel); ++m) w.d_weight_hh[row * H + m] = sums[(D + m) * WIDTH];
-        }
+    for (int64_t panel = first; panel < last; ++panel) {
+        const float *sums = all_sums + (panel - first) * K * WIDTH;
+        const int64_t row = column_of(panel), width = width_of(panel);
+        if (sees_input(panel) && D > 0) transpose(w.d_weight_ih + row * D, D, sums, WIDTH, D, width);
+        if (sees_hidden(panel)) transpose(w.d_weight_hh + row * H, H, sums + D * WIDTH, WIDTH, H, width);
+    }
 }
 
 double multiply_alone(float *scratch, int64_t depth, int64_t repeats) {

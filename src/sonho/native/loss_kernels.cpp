@@ -149,12 +149,12 @@ void weights(const SonhoLoss &l, const float *gradients, int64_t from, int64_t r
 }
 
 void finish(const SonhoLoss &l, const float *sums, Part part) {
-    for (int64_t panel = part.panel; panel < part.last_panel; ++panel)
-        for (int64_t v = panel * WIDTH; v < least(l.V, (panel + 1) * WIDTH); ++v) {
-            const float *from = sums + panel * (l.H + 1) * WIDTH + v % WIDTH;
-            for (int64_t m = part.unit; m < part.last_unit; ++m) l.d_weight[v * l.H + m] = from[m * WIDTH];
-            if (part.unit == 0) l.d_bias[v] = from[l.H * WIDTH];
-        }
+    for (int64_t panel = part.panel; panel < part.last_panel; ++panel) {
+        const int64_t v = panel * WIDTH, width = least(WIDTH, l.V - v), units = part.last_unit - part.unit;
+        const float *from = sums + panel * (l.H + 1) * WIDTH;
+        transpose(l.d_weight + v * l.H + part.unit, l.H, from + part.unit * WIDTH, WIDTH, units, width);
+        if (part.unit == 0) copy(l.d_bias + v, from + l.H * WIDTH, width);
+    }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "terms.h"
+#include "transpose.h"
 
 namespace {
 
@@ -74,8 +75,7 @@ inline void transpose_into(Term *out, const float *rows, int64_t stride, int64_t
         const int64_t numbers = least(WIDTH, depth - from);
         Term block[WIDTH * WIDTH];  // (width, terms)
         for (int64_t j = 0; j < width; ++j) to_terms(block + j * WIDTH, rows + j * stride + from, numbers);
-        for (int64_t k = 0; k < terms(numbers); ++k)
-            for (int64_t j = 0; j < width; ++j) out[k * WIDTH + j] = block[j * WIDTH + k];
+        transpose(out, WIDTH, block, WIDTH, width, terms(numbers));
     }
 }
 

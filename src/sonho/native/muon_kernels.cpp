@@ -93,10 +93,9 @@ void symmetric_panel(const Matrix &rows, const Term *panel, int64_t depth, const
         }
     }
     const int64_t right = j + WIDTH;
-    for (int64_t k = j; k < right && right < n; ++k) {
-        for (int64_t i = right; i < n; ++i) *out.at(k, i) = *out.at(i, k);
-        out.written(k, right, n);
-    }
+    if (right >= n) return;
+    transpose(out.at(j, right), out.stride, out.at(right, j), out.stride, n - right, WIDTH);
+    for (int64_t k = j; k < right; ++k) out.written(k, right, n);
 }
 
 int64_t panels(const SonhoMuon &p, int64_t product) {

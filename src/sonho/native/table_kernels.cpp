@@ -8,20 +8,6 @@
 
 namespace {
 
-// to (columns, rows) = from (rows, columns) transposed, `*_stride` apart, plus add (rows) if there is one.
-void transpose(float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows, int64_t columns,
-               const float *add) {
-    float block[WIDTH * WIDTH];
-    for (int64_t row = 0; row < rows; row += WIDTH)
-        for (int64_t column = 0; column < columns; column += WIDTH) {
-            const int64_t height = least(WIDTH, rows - row), width = least(WIDTH, columns - column);
-            for (int64_t j = 0; j < height; ++j) copy(block + j * WIDTH, from + (row + j) * from_stride + column, width);
-            for (int64_t k = 0; k < width; ++k)
-                for (int64_t j = 0; j < height; ++j)
-                    to[(column + k) * to_stride + row + j] = block[j * WIDTH + k] + (add ? add[row + j] : 0.0f);
-        }
-}
-
 // Columns [first, last) of the table, in panels. `room` is table_forward_scratch() floats.
 void forward(const SonhoTable &t, int64_t first, int64_t last, float *room) {
     Term *packed = (Term *)room;
@@ -30,13 +16,17 @@ void forward(const SonhoTable &t, int64_t first, int64_t last, float *room) {
     for (int64_t panel = first; panel < last; ++panel) {
         const int64_t column = panel * WIDTH, width = least(WIDTH, t.C - column);
         const float *weight = t.weight + column * t.E;
+        const Pair bias = load_pair(t.bias + column, width);
         if (!t.embedding) {
-            transpose(t.table + column, t.C, weight, t.E, width, t.V, t.bias + column);
+            transpose(t.table + column, t.C, weight, t.E, width, t.V);
+            for (int64_t v = 0; v < t.V; ++v) {
+                float *to = t.table + v * t.C + column;
+                store_pair(to, load_pair(to, width) + bias, width);
+            }
             continue;
         }
         if (width < WIDTH) memset(packed, 0, sizeof(Term) * terms(t.E) * WIDTH);
         transpose_into(packed, weight, t.E, t.E, width);
-        const Pair bias = load_pair(t.bias + column, width);
         const Blocks blocks(t.V);
         for (int64_t block = 0; block < blocks.blocks; ++block) {
             const int64_t v = blocks.start(block), R = blocks.start(block + 1) - v;
@@ -71,7 +61,7 @@ void weights(const SonhoTable &t, const float *packed, int64_t first, int64_t la
         for (int64_t v = 0; v < t.V; ++v) sum = sum + load_pair(t.d_table + v * t.C + column, width);
         store_pair(t.d_bias + column, sum, width);
         if (!t.embedding) {
-            transpose(t.d_weight + column * t.E, t.E, t.d_table + column, t.C, t.V, width, nullptr);
+            transpose(t.d_weight + column * t.E, t.E, t.d_table + column, t.C, t.V, width);
             continue;
         }
         zero(sums, t.E * WIDTH);
@@ -83,7 +73,7 @@ void weights(const SonhoTable &t, const float *packed, int64_t first, int64_t la
                 add_by_columns[M](zipped + v / NUMBERS * stride + m, 1, stride, room, terms(depth), sums + m * WIDTH, WIDTH);
             }
         }
-        transpose(t.d_weight + column * t.E, t.E, sums, WIDTH, t.E, width, nullptr);
+        transpose(t.d_weight + column * t.E, t.E, sums, WIDTH, t.E, width);
     }
 }
 

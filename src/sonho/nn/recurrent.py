@@ -68,6 +68,14 @@ class Recurrent(nn.Module):
             if self.cell == "lstm":
                 self.bias[self.hidden_size : 2 * self.hidden_size] = 1.0
 
+    def spread_memory(self, first: float, last: float) -> None:
+        """Let some units of an LSTM or a GRU begin with a longer memory than others.
+
+        The biases of the forget gates, or of the update gates, lie evenly between `first` and `last` then.
+        """
+        with torch.no_grad():
+            self.bias[self.hidden_size : 2 * self.hidden_size] = torch.linspace(first, last, self.hidden_size)
+
     def initial_state(self, batch_size: int) -> LayerState:
         zeros = self.weight_hh.new_zeros(batch_size, self.hidden_size)
         return LSTMState(zeros, zeros) if self.cell == "lstm" else zeros

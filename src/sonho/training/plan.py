@@ -38,6 +38,8 @@ SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
 SYMBOLS_FOR_LARGE_BATCHES = 20_000_000
 # A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many.
 SYMBOLS_FOR_AN_LSTM = 2_500_000
+# What Muon remembers of its steps; the setting's own default is an LSTM's (docs/log.md, 30).
+MOMENTUM_OF_A_GRU = 0.9
 # Records a batch.
 LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
@@ -107,6 +109,8 @@ def plan(
     sized = sized_for(fill(filled, given, {"model.cell": "gru"}) if speed else filled)
     if seen_by(sized) > SYMBOLS_FOR_AN_LSTM:
         sized = sized_for(filled)
+    if sized.model.cell == "gru" and sized.training.optimizer == "muon":
+        sized = fill(sized, given, {"training.momentum": MOMENTUM_OF_A_GRU})
     weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
     if seen > SYMBOLS_FOR_LARGE_BATCHES:
         sized = fill(sized, given, _batch(64, row["bptt"], record_length))
