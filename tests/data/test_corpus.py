@@ -27,6 +27,25 @@ def test_the_splits_of_a_stream_join_to_the_text(write, text_of):
     )
 
 
+@pytest.mark.parametrize("kind", ["stream", "records"])
+@pytest.mark.parametrize("held_out", ["validation", "test"])
+def test_pieces_of_words_are_learned_from_the_training_part_alone(write, text_of, texts_of, kind, held_out):
+    text = PROSE + "Zarathustra went down. " * 20 + "x"
+    if kind == "records":
+        text = "".join(f"{name * 3} of the {n}th\n" for n in range(40) for name in ("Zara", "Thus", "tra"))
+    share = {"validation": 0.3} if held_out == "validation" else {"validation": 0.0, "test": "0.3"}
+    settings = {"kind": kind, "level": "subword", "max_vocab": 400, **share}
+    corpus = build(write("a.txt", text), **settings)
+    learned = [text_of(corpus.train, corpus.tokenizer)]
+    if kind == "records":
+        learned = texts_of(corpus.train, corpus.tokenizer)
+    again = fit_tokenizer(learned, DataConfig(**settings))
+    assert again.to_json() == corpus.tokenizer.to_json()
+    if kind == "stream":
+        assert not any("Zara" in corpus.tokenizer.token_text(id) for id in range(corpus.tokenizer.vocab_size))
+        assert "Zara" in corpus.tokenizer.decode(getattr(corpus, held_out).tokens.read(0, 10**6))
+
+
 @pytest.mark.parametrize("level", ["char", "byte", "word", "subword"])
 @pytest.mark.parametrize("kind", ["stream", "records"])
 def test_a_held_out_text_gets_the_tokens_of_its_split(write, texts_of, level, kind):

@@ -35,6 +35,19 @@ def test_any_text_is_decoded_without_loss(tokenizer, text):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
+ODD = "the cat's o'clock'll 12½Ⅷ²\u00a0\u0085\u2009\x1c\x1f\t\r\n  _-日本'é\u0301😀।ß\ud800"
+
+
+@given(st.text("".join(sorted(set(ODD))), max_size=80) | st.text("the cat' \n", max_size=80))
+def test_without_the_library_the_ids_are_the_same(tokenizer, text):
+    with pytest.MonkeyPatch.context() as patch:
+        expected = tokenizer.encode(text)
+        patch.setattr(subword, "library_is_installed", lambda: False)
+        mine = tokenizer.encode(text)
+    assert mine.tolist() == expected.tolist()
+    assert mine.dtype == expected.dtype
+
+
 def test_half_a_surrogate_pair_does_not_crash(tokenizer):
     assert tokenizer.decode(tokenizer.encode("a\ud800b")) == "a\ufffdb"
 
@@ -76,7 +89,7 @@ def test_the_sample_is_a_seeded_choice_of_bounded_size():
     assert _sample(pieces, random.Random(7), 10**6) == pieces
 
 
-def test_decoding_and_loading_need_no_library(tokenizer, monkeypatch):
+def test_only_learning_needs_the_library(tokenizer, monkeypatch):
     ids = tokenizer.encode("the hat")
     real_import = builtins.__import__
 
@@ -86,10 +99,13 @@ def test_decoding_and_loading_need_no_library(tokenizer, monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_tokenizers)
+    monkeypatch.setattr(subword, "library_is_installed", lambda: False)
     loaded = tokenizer_from_json(json.loads(json.dumps(tokenizer.to_json())))
     assert loaded.decode(ids) == "the hat"
+    assert loaded.encode("the hat").tolist() == ids.tolist()
+    assert next(loaded.encode_chunks(["the ", "hat"])).tolist() == loaded.encode("the ").tolist()[:-1]
     with pytest.raises(UsageError, match=r"needs the package tokenizers; install sonho\[subword\]"):
-        loaded.encode("the hat")
+        fit_tokenizer(["the hat"], CONFIG)
 
 
 def test_counts_of_characters_and_bytes_add_up_to_the_text(tokenizer):

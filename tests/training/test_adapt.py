@@ -123,6 +123,16 @@ def test_a_weight_that_moved_much_in_training_takes_small_steps():
     np.testing.assert_allclose(moved[0][4:7], moved[1][4:7] / 10, rtol=0.1)
 
 
+@pytest.mark.parametrize(("longest", "least", "most"), [(3.0, 0.03, 0.030001), (1e9, 1.0, np.inf)])
+def test_what_training_hardly_saw_is_not_thrown_away(longest, least, most):
+    file = make_file()
+    file.gradient_rms = {name: encode_rms(np.full(codes.shape, 1e-6)) for name, codes in file.gradient_rms.items()}
+    stepper = AdaptiveStepper(file, Adaptation(rate=0.01, pull=0.0, interval=8, longest=longest))
+    stepper.forward(draw(1, 9), stepper.initial_state(1))  # one step
+    moved = [np.abs(stepper.model_file.arrays[name] - file.arrays[name]).max() for name in file.arrays]
+    assert least * 0.999 <= max(moved) <= most
+
+
 def test_steps_predict_and_do_not_learn():
     stepper = AdaptiveStepper(make_file(), Adaptation(rate=0.1))
     state = stepper.initial_state(1)

@@ -102,11 +102,15 @@ def apply_steps(steps: Steps, records: list[str]) -> list[str]:
 
 
 def read_stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], list[str]]:
-    """Tokenise one long text; its tail is held out."""
+    """Tokenise one long text; its tail is held out.
+
+    The symbols of the validation part are known, so that it has no strange ones, but no pieces of words are learned
+    from it: names that only it has would be pieces of their own, and it would seem easier than any other text.
+    """
     counter = _Counter()
     text = counter.watch(_with_text(job.chunks(), job.files))
     tokenizer = job.tokenizer
-    if tokenizer is None and not shares.test:
+    if tokenizer is None and not shares.test and job.config.level != "subword":
         tokenizer = fit_tokenizer(text, job.config, seed=job.seed)
     for _ in text:  # a tokenizer that was given, or needs no fitting, has left the counting undone
         pass
@@ -114,7 +118,8 @@ def read_stream(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], l
     sizes = stream_sizes(counter.num_chars, shares, least)
     if tokenizer is None:
         # Of a test share not even the letters are looked at.
-        learned = TextCutter(job.chunks()).take(sizes["train"] + sizes["validation"])
+        known = sizes["train"] + (0 if job.config.level == "subword" else sizes["validation"])
+        learned = TextCutter(job.chunks()).take(known)
         tokenizer = fit_tokenizer(learned, job.config, seed=job.seed)
     cutter = TextCutter(job.chunks())
     parts = {}
@@ -157,13 +162,14 @@ def read_records(job: Job, shares: Shares) -> tuple[Tokenizer, dict[str, Part], 
 
 
 def _fit_to_records(job: Job, steps: Steps, split: RecordSplit) -> Tokenizer:
-    """A tokenizer fitted on all records but the test's."""
+    """A tokenizer fitted on all records but the test's; pieces of words on those of the training part alone."""
+    pieces = job.config.level == "subword"
 
     def learned() -> Iterator[str]:
         for texts, _, groups in job.blocks(steps):
-            if split.test_below:
-                is_test = split.sides(split.hash(groups or texts))["test"]
-                texts = list(compress(texts, (~is_test).tolist()))
+            if split.test_below or pieces:
+                sides = split.sides(split.hash(groups or texts))
+                texts = list(compress(texts, (sides["train"] if pieces else ~sides["test"]).tolist()))
             # Symbols can be counted in one piece; words must not run into each other.
             yield from ["".join(texts)] if job.config.level == "char" and steps.normalize == "none" else texts
 

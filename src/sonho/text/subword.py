@@ -1,13 +1,16 @@
 """Pieces of words as tokens: byte-level BPE, which knows every text.
 
-Learning and encoding are done by the `tokenizers` library; decoding and storing need no library.
+Learning and encoding are done by the `tokenizers` library. Where it is not installed, encoding is done here; decoding
+and storing never need it.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from importlib.util import find_spec
 from heapq import heappop, heappush
 from typing import Any
 
@@ -19,6 +22,7 @@ from sonho.errors import DataError, UsageError
 from sonho.text.byte import display_bytes, starts_char
 from sonho.text.cutting import recut, slices
 from sonho.text.incremental import IncrementalDecoder, Utf8Decoder, as_ids
+from sonho.text.merging import Merger
 from sonho.text.steps import Steps
 from sonho.text.strict import require_keys, require_list
 from sonho.text.tokenizer import EOS, PAD, Tokenizer, check_policy
@@ -43,6 +47,7 @@ def _byte_letters() -> list[str]:
 
 
 BYTE_LETTERS = _byte_letters()
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _BYTE_OF = {letter: byte for byte, letter in enumerate(BYTE_LETTERS)}
 
 
@@ -111,6 +116,8 @@ class SubwordTokenizer(Tokenizer):
         return map(self._ids_of, recut(slices(pieces, _BLOCK_CHARS), _between_words))
 
     def _ids_of(self, block: str) -> np.ndarray:
+        if not library_is_installed():
+            return np.array(self._merger.encode(_SURROGATES.sub("\ufffd", block)), self.dtype) + self.dtype.type(1)
         if len(block) <= _PIECE_CHARS:  # a prompt or a record: waking the library's threads would take longer
             encodings = [self._library.encode(block, add_special_tokens=False)]
         else:
@@ -122,6 +129,14 @@ class SubwordTokenizer(Tokenizer):
 
     def _to_bytes(self, ids: ArrayLike) -> bytes:
         return b"".join(map(self._bytes.__getitem__, as_ids(ids, self.vocab_size).tolist()))
+
+    @cached_property
+    def _merger(self) -> Merger:
+        id_of = {piece: id for id, piece in enumerate(self._pieces)}
+        merges = {
+            (id_of[left], id_of[right]): (rank, id_of[left + right]) for rank, (left, right) in enumerate(self.merges)
+        }
+        return Merger([id_of[letter] for letter in BYTE_LETTERS], merges)
 
     @cached_property
     def _library(self) -> Any:
@@ -205,9 +220,14 @@ def _between_words(before: str, after: str) -> bool:
     return after in " \n\t" and not before.isspace()
 
 
+def library_is_installed() -> bool:
+    """Whether pieces of words can be learned here."""
+    return find_spec("tokenizers") is not None
+
+
 def _import_tokenizers() -> Any:
     try:
         import tokenizers
     except ImportError:
-        raise UsageError("the subword level needs the package tokenizers; install sonho[subword]") from None
+        raise UsageError("learning pieces of words needs the package tokenizers; install sonho[subword]") from None
     return tokenizers

@@ -45,12 +45,14 @@ class Adaptation:
     pull      share of the way back to the trained weights, a step
     interval  tokens of a row between two steps
     floor     of a weight's root mean square, as a share of the mean of its matrix
+    longest   step of a weight, in such rates: what is rare has hardly a mean, and one gradient would throw it away
     """
 
     rate: float = 5e-4
     pull: float = 1e-3
     interval: int = 64
     floor: float = 0.1
+    longest: float = 60.0
 
 
 class AdaptiveStepper:
@@ -132,7 +134,10 @@ class AdaptiveStepper:
         gradients = torch.autograd.grad(loss, self._parameters)
         with torch.no_grad():
             torch._foreach_lerp_(self._parameters, self._trained, self._adaptation.pull)
-            torch._foreach_addcmul_(self._parameters, gradients, self._scales, -self._adaptation.rate)
+            steps = torch._foreach_mul(gradients, self._scales)
+            torch._foreach_clamp_min_(steps, -self._adaptation.longest)
+            torch._foreach_clamp_max_(steps, self._adaptation.longest)
+            torch._foreach_add_(self._parameters, steps, alpha=-self._adaptation.rate)
 
     def _scale(self, codes: Array) -> Tensor:
         """What a gradient is multiplied with: one over its root mean square, within reason."""

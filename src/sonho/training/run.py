@@ -31,6 +31,7 @@ from sonho.training.count import count_ngrams
 from sonho.training.grow import grown_model
 from sonho.training.held_out import choose_validation
 from sonho.training.language import Say
+from sonho.training.level import choose_level
 from sonho.training.plan import Plan, fill, intervals, plan, step_tokens
 from sonho.training.plan_captions import plan_captions, prepare_captions
 from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
@@ -138,6 +139,8 @@ def _fresh(
             given |= {f"model.{key}" for key in to_dict(config.model)}
         tokenizer, source_tokenizer = start.tokenizer, start.source_tokenizer
     choose_validation(config, given, paths)
+    if not init and (chosen := choose_level(config, given, paths)):
+        say(chosen)
     corpus = build_corpus(
         paths,
         config.data,
@@ -208,9 +211,10 @@ def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str
     config = prepared(config, given, paths)
     with tempfile.TemporaryDirectory() as folder:
         choose_validation(config, given, paths)
+        chosen = choose_level(config, given, paths)
         corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=Path(folder, "data"))
         made = planned(config, given, corpus, 0.0)
-    return (*corpus.notes, *made.lines)
+    return (*filter(None, [chosen]), *corpus.notes, *made.lines)
 
 
 def prepared(config: Config, given: Set[str], paths: Sequence[str]) -> Config:
