@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 _ENDINGS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
 # What Unicode calls white space; str.isspace has four control characters more.
@@ -20,7 +21,7 @@ Pair = tuple[int, int]
 
 
 def words(text: str) -> Iterator[str]:
-    """A text in pieces that no merge crosses: letters, digits or other signs, each with a space before them; white space.
+    """A text in parts that no merge crosses: letters, numbers or other signs, with a space before them; white space.
 
     >>> list(words("It's 10 o'clock,  nearly\\n"))
     ['It', "'s", ' 10', ' o', "'", 'clock', ',', ' ', ' nearly', '\\n']
@@ -70,7 +71,7 @@ class Merger:
     def _merged(self, word: str) -> tuple[int, ...]:
         ids = [self._ids[byte] for byte in word.encode("utf-8", "surrogatepass")]
         while len(ids) > 1:
-            places = [(self._merges[pair][0], at) for at, pair in enumerate(zip(ids, ids[1:])) if pair in self._merges]
+            places = [(self._merges[pair][0], at) for at, pair in enumerate(pairwise(ids)) if pair in self._merges]
             if not places:
                 break
             at = min(places)[1]

@@ -10,8 +10,8 @@ import random
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from importlib.util import find_spec
 from heapq import heappop, heappush
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,9 @@ class SubwordTokenizer(Tokenizer):
 
     def _ids_of(self, block: str) -> np.ndarray:
         if not library_is_installed():
-            return np.array(self._merger.encode(_SURROGATES.sub("\ufffd", block)), self.dtype) + self.dtype.type(1)
+            ids = np.array(self._merger.encode(_SURROGATES.sub("\ufffd", block)), self.dtype)
+            ids += self.dtype.type(1)
+            return ids
         if len(block) <= _PIECE_CHARS:  # a prompt or a record: waking the library's threads would take longer
             encodings = [self._library.encode(block, add_special_tokens=False)]
         else:

@@ -15,8 +15,8 @@ from sonho.data.sound import SUFFIX as SOUND
 from sonho.text.subword import library_is_installed
 from sonho.training.budget import make_budget
 
-# Texts of fewer bytes are read often enough as letters, and have too few words of each kind to learn pieces from. Between
-# the two it depends on the time: letters where there is a second for so many bytes.
+# Texts of fewer bytes are read often enough as letters, and have too few words of each kind to learn pieces from.
+# Between the two it depends on the time: letters where there is a second for so many bytes.
 LEAST_BYTES, CERTAIN_BYTES = 1_500_000, 8_000_000
 BYTES_A_SECOND = 15_000
 # Cutting takes a second for some ten million bytes: of more than so many in each second it would take too much.
@@ -48,8 +48,8 @@ def choose_level(config: Config, given: Set[str], paths: Sequence[str]) -> str:
         return ""
     data.level, data.max_vocab = "subword", next(most for limit, most in PIECES if limit is None or size <= limit)
     return (
-        f"{size:,} bytes are much for {seconds:.0f} seconds: cut into at most {data.max_vocab:,} pieces of words they are"
-        " read several times as fast; --level char keeps to letters"
+        f"{size:,} bytes are much for {seconds:.0f} seconds: cut into at most {data.max_vocab:,} pieces of words"
+        " they are read several times as fast; --level char keeps to letters"
     )
 
 
