@@ -74,11 +74,15 @@ def test_who_decides_something_about_the_tokens_gets_letters(text, monkeypatch, 
     assert choose(settings, text) == (before.level, before.max_vocab, "")
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.abc", "a.abc.gz"])
-def test_what_has_no_words_stays_as_it_is(monkeypatch, tmp_path, name):
+def test_what_has_no_words_stays_as_it_is(monkeypatch, tmp_path):
     monkeypatch.setattr(level, "CERTAIN_BYTES", 1)
-    (tmp_path / name).write_bytes(TEXT.encode())
-    assert choose({}, str(tmp_path / name))[0] == "char"
+    log = tmp_path / "a.log"
+    log.write_text(
+        "".join(f"17000{n:05d} GET /cart?id={n * 7919 % 1000} status=200 time={n % 97}ms\n" for n in range(200))
+    )
+    assert choose({}, str(log))[0] == "char"
+    log.write_text("यह एक लंबी कहानी है जो कभी ख़त्म नहीं होती। " * 200)
+    assert choose({}, str(log))[0] == "subword"
 
 
 def test_what_was_prepared_stays_as_it_is(text, monkeypatch):

@@ -1,4 +1,4 @@
-"""Letters or pieces of words, for a run by the clock. Knows bytes and seconds, not text.
+"""Letters or pieces of words, for a run by the clock: by the text's length, the seconds, and whether it has words.
 
 Few seconds are enough to read a long text in part only. Cut into pieces of words it is read three or four times as
 fast, and what the network remembers reaches as much further: docs/log.md, 31.
@@ -6,12 +6,13 @@ fast, and what the network remembers reaches as much further: docs/log.md, 31.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence, Set
 
 from sonho.config import Config
-from sonho.data.files import expand, format_suffix, input_bytes
+from sonho.data.files import expand, input_bytes
 from sonho.data.prepare import is_prepared
-from sonho.data.sound import SUFFIX as SOUND
+from sonho.data.sources import iter_text
 from sonho.text.subword import library_is_installed
 from sonho.training.budget import make_budget
 
@@ -23,8 +24,9 @@ BYTES_A_SECOND = 15_000
 MOST_BYTES_A_SECOND = 1_000_000
 # Bytes up to which a row holds -> most pieces.
 PIECES = ((8_000_000, 4_000), (None, 16_000))
-# What is no language has no words: a sound, and tunes, whose notes count one by one.
-WITHOUT_WORDS = (SOUND, ".abc")
+# What is no language has no words: records of machines, tunes, molecules and sounds have fewer letters and spaces than this
+# share of their first characters.
+SHARE_OF_LETTERS, LOOKED_AT = 0.85, 200_000
 # Who says one of these has an idea of the tokens.
 OF_THE_TOKENS = {"data.level", "data.max_vocab", "data.min_count", "data.num_chars", "data.max_length"}
 
@@ -40,17 +42,26 @@ def choose_level(config: Config, given: Set[str], paths: Sequence[str]) -> str:
     pieces_fit = data.kind != "windows" and data.objective == "all" and data.strip == "none"
     if not (seconds and language and pieces_fit and library_is_installed()) or given & OF_THE_TOKENS:
         return ""
-    files = expand(paths)
-    if any(is_prepared(path) for path in paths) or any(format_suffix(file) in WITHOUT_WORDS for file in files):
+    if any(is_prepared(path) for path in paths):
         return ""
-    size = input_bytes(files)
-    if not wants_pieces(size, seconds):
+    size = input_bytes(expand(paths))
+    if not (wants_pieces(size, seconds) and has_words(next(iter_text(paths, data), "")[:LOOKED_AT])):
         return ""
     data.level, data.max_vocab = "subword", next(most for limit, most in PIECES if limit is None or size <= limit)
     return (
         f"{size:,} bytes are much for {seconds:.0f} seconds: cut into at most {data.max_vocab:,} pieces of words"
         " they are read several times as fast; --level char keeps to letters"
     )
+
+
+def has_words(text: str) -> bool:
+    """Whether a text is a language's, by its letters, their marks and spaces.
+
+    >>> has_words("It is half past ten, at last."), has_words("10:31:07 GET /cart?id=4711 200 12ms")
+    (True, False)
+    """
+    letters = sum(char.isspace() or unicodedata.category(char)[0] in "LM" for char in text)
+    return letters >= SHARE_OF_LETTERS * len(text)
 
 
 def wants_pieces(num_bytes: int, seconds: float) -> bool:
