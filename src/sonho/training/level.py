@@ -24,7 +24,7 @@ BYTES_A_SECOND = 15_000
 MOST_BYTES_A_SECOND = 1_000_000
 # Bytes up to which a row holds -> most pieces.
 PIECES = ((8_000_000, 4_000), (None, 16_000))
-# What is no language has no words: of records of machines, tunes, molecules and sounds fewer of the first characters than
+# What is no language has no words: of a machine's records, tunes, molecules and sounds fewer of the first characters than
 # this share are letters and spaces.
 SHARE_OF_LETTERS, LOOKED_AT = 0.85, 200_000
 # Who says one of these has an idea of the tokens.
