@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from heapq import heappop, heappush
 from importlib.util import find_spec
 from typing import Any
@@ -222,6 +222,7 @@ def _between_words(before: str, after: str) -> bool:
     return after in " \n\t" and not before.isspace()
 
 
+@cache
 def library_is_installed() -> bool:
     """Whether pieces of words can be learned here."""
     return find_spec("tokenizers") is not None

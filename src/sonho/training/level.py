@@ -24,8 +24,8 @@ BYTES_A_SECOND = 15_000
 MOST_BYTES_A_SECOND = 1_000_000
 # Bytes up to which a row holds -> most pieces.
 PIECES = ((8_000_000, 4_000), (None, 16_000))
-# What is no language has no words: of logs, tunes, molecules and sounds fewer of the first characters than this share are
-# letters and spaces.
+# What is no language has no words: of logs, tunes and sounds fewer of the first characters than this share are letters
+# and spaces.
 SHARE_OF_LETTERS, LOOKED_AT = 0.85, 200_000
 # Who says one of these has an idea of the tokens.
 OF_THE_TOKENS = {"data.level", "data.max_vocab", "data.min_count", "data.num_chars", "data.max_length"}
