@@ -105,20 +105,26 @@ def _snapshots(steps: int) -> list[Any]:
 def _growing(setting: str) -> Callable[[int], list[Any]]:
     learn_one = trainer.Trainer.learn_one
 
-    def grow(self: trainer.Trainer) -> None:
-        phase = min(int(3 * self.progress), 2)
-        if phase != getattr(self, "phase", None):
-            self.phase = phase  # type: ignore[attr-defined]
-            assert isinstance(self.task, language.LanguageTask)
-            data, counters = self.task.config.data, self.counters
-            sized = dataclasses.replace(data, **{setting: getattr(data, setting) * 2**phase // 2})
-            share = counters.index / self.batches.steps_in(counters.epoch)
-            self.batches = make_batches(self.task.corpus.train, self.task.tokenizer, sized, self.config.seed)
-            counters.index = int(share * self.batches.steps_in(counters.epoch))
-            self.state = self.task.initial_state(self.batches.batch(0, 0).inputs.shape[0])
-        learn_one(self)
+    def patches(steps: int) -> list[Any]:
+        phase = -1
 
-    return lambda steps: [mock.patch.object(trainer.Trainer, "learn_one", grow)]
+        def grow(self: trainer.Trainer) -> None:
+            nonlocal phase
+            due = min(int(3 * self.progress), 2)
+            if due != phase:
+                phase = due
+                assert isinstance(self.task, language.LanguageTask)
+                data, counters = self.task.config.data, self.counters
+                sized = dataclasses.replace(data, **{setting: getattr(data, setting) * 2**phase // 2})
+                share = counters.index / self.batches.steps_in(counters.epoch)
+                self.batches = make_batches(self.task.corpus.train, self.task.tokenizer, sized, self.config.seed)
+                counters.index = int(share * self.batches.steps_in(counters.epoch))
+                self.state = self.task.initial_state(self.batches.batch(0, 0).inputs.shape[0])
+            learn_one(self)
+
+        return [mock.patch.object(trainer.Trainer, "learn_one", grow)]
+
+    return patches
 
 
 def _unigram_bias(steps: int) -> list[Any]:

@@ -48,8 +48,7 @@ struct Work {
     Matrix x, gram, polynomial;
 
     Work(const SonhoMuon &p, float *room)
-        : tall(p.rows > p.columns), n(least(p.rows, p.columns)), m(tall ? p.rows : p.columns), x(room, n, m), gram(room, n, n),
-          polynomial(room, n, n) {}
+        : tall(p.rows > p.columns), n(muon_least(p)), m(muon_most(p)), x(room, n, m), gram(room, n, n), polynomial(room, n, n) {}
     float &of(int64_t row, int64_t column) const { return tall ? *x.at(column, row) : *x.at(row, column); }
 };
 
@@ -99,8 +98,7 @@ void symmetric_panel(const Matrix &rows, const Term *panel, int64_t depth, const
 }
 
 int64_t panels(const SonhoMuon &p, int64_t product) {
-    const int64_t n = least(p.rows, p.columns), m = p.rows + p.columns - n;
-    return ((product % PRODUCTS_A_STEP == 2 ? m : n) + WIDTH - 1) / WIDTH;
+    return ((product % PRODUCTS_A_STEP == 2 ? muon_most(p) : muon_least(p)) + WIDTH - 1) / WIDTH;
 }
 
 void multiply_panel(const SonhoMuon &p, int64_t product, int64_t number, float *scratch, float *room) {

@@ -34,7 +34,7 @@ OF_THE_TOKENS = {"data.level", "data.max_vocab", "data.min_count", "data.num_cha
 def choose_level(config: Config, given: Set[str], paths: Sequence[str]) -> str:
     """Set `data.level` and `data.max_vocab` where the text is long for the time; a line that says so, or nothing.
 
-    Raises what `expand` does.
+    Raises what `expand` and `iter_text` do: the beginning of the text is looked at.
     """
     data, model = config.data, config.model
     seconds = make_budget(config.training, 1).seconds
