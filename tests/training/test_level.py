@@ -17,6 +17,7 @@ def small_limits(monkeypatch):
     """A text of some thousand bytes is long."""
     monkeypatch.setattr(level, "LEAST_BYTES", 5_000)
     monkeypatch.setattr(level, "CERTAIN_BYTES", 50_000)
+    monkeypatch.setattr(level, "BYTES_A_SECOND", 5_000)
     monkeypatch.setattr(level, "PIECES", ((None, 300),))
 
 
@@ -35,7 +36,7 @@ def choose(settings, path):
 
 def test_a_long_text_is_cut_into_pieces_of_words(text, monkeypatch):
     chosen, most, said = choose(BY_CLOCK, text)
-    assert (chosen, most) == ("char", 0)  # 9,480 bytes are no more than 15,000 for each of three seconds
+    assert (chosen, most) == ("char", 0)  # 9,480 bytes are no more than 5,000 for each of three seconds
     monkeypatch.setattr(level, "BYTES_A_SECOND", 1_000)
     chosen, most, said = choose(BY_CLOCK, text)
     assert (chosen, most) == ("subword", 300)

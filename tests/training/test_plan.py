@@ -33,11 +33,21 @@ def test_a_longer_text_gets_more_units_and_less_dropout():
     assert short.dropout > long.dropout
 
 
-def test_every_weight_gets_enough_symbols():
-    for seconds in (10, 100, 1000):
-        made = choose(5_000_000, seconds).config
-        seen = QUICK.tokens(seconds, made, 65, step_tokens(made, 0))
-        assert seen >= symbols_a_weight(seen / 5_000_000) * layer_weights(made.model, 65)
+@pytest.mark.parametrize("vocab_size", [65, 8000])
+def test_every_weight_gets_enough_symbols(vocab_size):
+    for seconds in (20, 100, 1000):
+        made = choose(5_000_000, seconds, vocab_size=vocab_size).config
+        seen = QUICK.tokens(seconds, made, vocab_size, step_tokens(made, 0))
+        assert seen >= symbols_a_weight(seen / 5_000_000, vocab_size) * layer_weights(made.model, vocab_size)
+
+
+def test_of_pieces_a_network_is_smaller_and_stays_a_gru_for_longer():
+    for seconds in (20, 60, 180):
+        letters, pieces = (choose(1_000_000, seconds, vocab_size=size).config.model for size in (65, 4000))
+        assert pieces.hidden_size <= letters.hidden_size
+        assert pieces.cell == "gru"
+    assert letters.cell == "lstm"
+    assert choose(1_000_000, 1800, vocab_size=4000).config.model.cell == "lstm"
 
 
 def test_a_tiny_text_ends_before_it_is_known_by_heart_and_says_so():

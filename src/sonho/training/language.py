@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -71,6 +72,7 @@ class LanguageTask:
         size = 0 if self.condition is None else self.condition.size
         self.model = LanguageModel(config.model, self.tokenizer.vocab_size, masked, condition_size=size)
         self.precision = resolve_precision(config.training.precision)
+        self._best: tuple[bytes, Report] | None = None  # of the validations: whose weights, and what they gave
         self._direct = DirectGradients(self.model, config.training.softmax_samples)
         if start is not None:
             load_arrays(self.model, start.arrays)
@@ -93,7 +95,10 @@ class LanguageTask:
 
     def validate(self) -> Measured:
         assert self.corpus.validation is not None
-        return Measured({"validation_loss": self._report(self.corpus.validation, VALIDATION_TOKENS).loss})
+        report = self._report(self.corpus.validation, VALIDATION_TOKENS)
+        if self._best is None or report.loss < self._best[1].loss:
+            self._best = (self._digest(), report)
+        return Measured({"validation_loss": report.loss})
 
     def baselines(self) -> dict[str, float]:
         """Bits per character of n-grams, single letters and xz on the validation part."""
@@ -150,8 +155,8 @@ class LanguageTask:
     def closing_seconds(self) -> float:
         parts = [part for part in (self.corpus.validation, self.corpus.test) if part is not None]
         tokens = sum(min(part.num_tokens, MOST_TOKENS) for part in parts)
-        if self.corpus.validation is not None:  # the trainer's own last look
-            tokens += min(self.corpus.validation.num_tokens, VALIDATION_TOKENS)
+        if self.corpus.validation is not None and not self._is_remembered(self.corpus.validation):
+            tokens += VALIDATION_TOKENS  # the trainer's own last look
         if not parts:
             return 0.0
         trial = min(parts[0].num_tokens, TRIAL_TOKENS)
@@ -174,7 +179,10 @@ class LanguageTask:
             kept.gradient_rms = self._gradient_rms(self._gradients())
 
     def report(self, part: Part) -> tuple[Report, dict[str, float]]:
-        report = self._report(part, MOST_TOKENS)
+        if self._is_remembered(part) and self._best is not None and self._best[0] == self._digest():
+            report = self._best[1]
+        else:
+            report = self._report(part, MOST_TOKENS)
         return report, {"loss": report.loss, "bits_per_char": report.bits_per_char}
 
     def _report(self, part: Part, limit: int) -> Report:
@@ -188,6 +196,17 @@ class LanguageTask:
             limit=limit,
             conditions=None if self.conditions is None else self.conditions.rows,
         )
+
+    def _is_remembered(self, part: Part) -> bool:
+        """Whether the best weights' report on a part is known from the trainer's look at all of it."""
+        return part is self.corpus.validation and part.num_tokens <= VALIDATION_TOKENS
+
+    def _digest(self) -> bytes:
+        """Of the weights now in the model."""
+        digest = hashlib.blake2b()
+        for parameter in self.model.parameters():
+            digest.update(parameter.detach().contiguous().numpy())
+        return digest.digest()
 
     def _is_adaptable(self) -> bool:
         return not self.window and self.conditions is None

@@ -1,7 +1,7 @@
 """Letters or pieces of words, for a run by the clock: by the text's length, the seconds, and whether it has words.
 
 Few seconds are enough to read a long text in part only. Cut into pieces of words it is read three or four times as
-fast, and what the network remembers reaches as much further: docs/log.md, 31.
+fast, and what the network remembers reaches as much further: docs/log.md, 31 and 33.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sonho.training.budget import make_budget
 # Texts of fewer bytes are read often enough as letters, and have too few words of each kind to learn pieces from.
 # Between the two it depends on the time: letters where there is a second for so many bytes.
 LEAST_BYTES, CERTAIN_BYTES = 1_500_000, 8_000_000
-BYTES_A_SECOND = 15_000
+BYTES_A_SECOND = 3_000
 # Cutting takes a second for some ten million bytes: of more than so many in each second it would take too much.
 MOST_BYTES_A_SECOND = 1_000_000
 # Bytes up to which a row holds -> most pieces.
-PIECES = ((8_000_000, 4_000), (None, 16_000))
+PIECES = ((8_000_000, 8_000), (None, 16_000))
 # What is no language has no words: of logs, tunes and sounds fewer of the first characters than this share are letters
 # and spaces.
 SHARE_OF_LETTERS, LOOKED_AT = 0.85, 200_000
@@ -67,7 +67,7 @@ def has_words(text: str) -> bool:
 def wants_pieces(num_bytes: int, seconds: float) -> bool:
     """Whether so many bytes are much for so many seconds, and not too many to be cut in time.
 
-    >>> [wants_pieces(size, 60) for size in (1_100_000, 1_600_000, 50_000_000, 10**9)], wants_pieces(3_000_000, 300)
+    >>> [wants_pieces(size, 60) for size in (1_100_000, 1_600_000, 50_000_000, 10**9)], wants_pieces(1_600_000, 600)
     ([False, True, True, False], False)
     """
     much = num_bytes >= CERTAIN_BYTES or num_bytes > BYTES_A_SECOND * seconds

@@ -30,14 +30,17 @@ SIZES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024)
 # A network is as large as the time allows it to see so many symbols for each of its weights: the first number where the
 # text is read once, falling to the second where it is read three times, and so has to be squeezed harder.
 SYMBOLS_A_WEIGHT = (8.0, 5.0)
+# Of pieces of words and words, of which each is seen seldom, so many times as many (docs/log.md, 33).
+TIMES_OF_A_LARGE_VOCABULARY = 2.0
 # Without a clock nobody knows how long a step takes: no more units than this.
 UNITS_WITHOUT_A_CLOCK = 256
 # Small batches make more steps of the same symbols, large ones quicker symbols: at most 16 rows where fewer than so
 # many symbols will be seen, 64 where more than so many.
 SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
 SYMBOLS_FOR_LARGE_BATCHES = 20_000_000
-# A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many.
-SYMBOLS_FOR_AN_LSTM = 2_500_000
+# A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many, of letters
+# and of a large vocabulary.
+SYMBOLS_FOR_AN_LSTM = (2_500_000, 8_000_000)
 # What Muon remembers of its steps; the setting's own default is an LSTM's (docs/log.md, 30).
 MOMENTUM_OF_A_GRU = 0.9
 # Records a batch.
@@ -101,13 +104,13 @@ def plan(
                 break
             if seen_by(sized) < SYMBOLS_FOR_MEDIUM_BATCHES:
                 sized = fill(sized, given, _batch(min(row["batch_size"], SMALL_BATCH), row["bptt"], record_length))
-            wanted = symbols_a_weight(seen_by(sized) / symbols) * layer_weights(sized.model, vocab_size)
+            wanted = symbols_a_weight(seen_by(sized) / symbols, vocab_size) * layer_weights(sized.model, vocab_size)
             if seen_by(sized) >= wanted or "model.hidden_size" in given:
                 break
         return sized
 
     sized = sized_for(fill(filled, given, {"model.cell": "gru"}) if speed else filled)
-    if seen_by(sized) > SYMBOLS_FOR_AN_LSTM:
+    if seen_by(sized) > SYMBOLS_FOR_AN_LSTM[vocab_size > LARGE_VOCABULARY]:
         sized = sized_for(filled)
     if sized.model.cell == "gru" and sized.training.optimizer == "muon":
         sized = fill(sized, given, {"training.momentum": MOMENTUM_OF_A_GRU})
@@ -122,7 +125,8 @@ def plan(
         seen, exposure = seen * MOST_EXPOSURE / exposure, MOST_EXPOSURE
     dropout = min(max(DROPOUT_A_DOUBLING * math.log2(max(exposure, 1e-9)), 0.0), MOST_DROPOUT)
     sized = fill(sized, given, {"model.dropout": round(dropout, 2)})
-    lines = _lines(sized, symbols, seen, weights, min(seconds, most_seconds) if speed else None)
+    wanted = symbols_a_weight(seen / symbols, vocab_size)
+    lines = _lines(sized, symbols, seen, weights, wanted, min(seconds, most_seconds) if speed else None)
     if most_seconds < seconds:
         lines[-1] = (
             f"A text of {symbols:,} tokens is learned by then; more would only teach it by heart, so the rest is spared"
@@ -130,14 +134,15 @@ def plan(
     return Plan(sized, tuple(lines), most_seconds)
 
 
-def symbols_a_weight(passes: float) -> float:
+def symbols_a_weight(passes: float, vocab_size: int) -> float:
     """Symbols that each weight should see in a run of so many passes.
 
-    >>> [symbols_a_weight(passes) for passes in (0.1, 1, 2, 3, 20)]
-    [8.0, 8.0, 6.5, 5.0, 5.0]
+    >>> [symbols_a_weight(passes, 65) for passes in (0.1, 1, 2, 3, 20)], symbols_a_weight(1, 8000)
+    ([8.0, 8.0, 6.5, 5.0, 5.0], 16.0)
     """
     fresh, repeated = SYMBOLS_A_WEIGHT
-    return fresh + (repeated - fresh) * min(max((passes - 1.0) / 2.0, 0.0), 1.0)
+    times = TIMES_OF_A_LARGE_VOCABULARY if vocab_size > LARGE_VOCABULARY else 1.0
+    return times * (fresh + (repeated - fresh) * min(max((passes - 1.0) / 2.0, 0.0), 1.0))
 
 
 def step_tokens(config: Config, record_length: float) -> float:
@@ -173,7 +178,7 @@ def fill(config: Config, given: Set[str], chosen: dict[str, Any]) -> Config:
     return Config(**sections)
 
 
-def _lines(config: Config, symbols: int, seen: float, weights: int, seconds: float | None) -> list[str]:
+def _lines(config: Config, symbols: int, seen: float, weights: int, wanted: float, seconds: float | None) -> list[str]:
     model, data = config.model, config.data
     batch = f"{data.batch_size} records"
     if data.kind != "records":
@@ -186,7 +191,6 @@ def _lines(config: Config, symbols: int, seen: float, weights: int, seconds: flo
         + (f", softmax over the words of a batch and {samples:,} others" if samples else "")
     ]
     if seconds is not None:
-        wanted = symbols_a_weight(passes)
         lines.append(
             f"Why: {seconds:.0f} seconds of learning here are about {seen / 1e6:.3g} million tokens at that size,"
             f" {passes:.2g} passes, {seen / weights:.2g} tokens a recurrent weight ({wanted:.2g} wanted)"
