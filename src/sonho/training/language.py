@@ -205,7 +205,7 @@ class LanguageTask:
         """Of the weights now in the model."""
         digest = hashlib.blake2b()
         for parameter in self.model.parameters():
-            digest.update(parameter.detach().contiguous().numpy())
+            digest.update(parameter.detach().numpy().tobytes())
         return digest.digest()
 
     def _is_adaptable(self) -> bool:
