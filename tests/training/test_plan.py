@@ -6,7 +6,14 @@ import pytest
 
 from sonho.config import build_config
 from sonho.models.language_model import LanguageModel
-from sonho.training.plan import MOST_EXPOSURE, plan, step_tokens, symbols_a_weight
+from sonho.training.plan import (
+    MOST_EXPOSURE,
+    SYMBOLS_FOR_LARGE_BATCHES,
+    TIMES_WITH_WEIGHT_DROP,
+    plan,
+    step_tokens,
+    symbols_a_weight,
+)
 from sonho.training.run import explain
 from sonho.training.speed import Speed, layer_weights, measure_speed, step_flops
 
@@ -51,12 +58,27 @@ def test_of_pieces_a_network_is_smaller_and_stays_a_gru_for_longer():
 
 
 def test_a_tiny_text_ends_before_it_is_known_by_heart_and_says_so():
-    made = choose(18_000, 120)
-    assert made.most_seconds < 120
-    seen = QUICK.tokens(made.most_seconds, made.config, 65, step_tokens(made.config, 0))
-    assert seen / 18_000 * layer_weights(made.config.model, 65) / 18_000 == pytest.approx(MOST_EXPOSURE, rel=0.01)
+    for weight_drop, most in ((0.0, MOST_EXPOSURE), (0.3, TIMES_WITH_WEIGHT_DROP * MOST_EXPOSURE)):
+        made = choose(18_000, 120, {"model": {"weight_drop": weight_drop}})
+        assert made.most_seconds < 120
+        seen = QUICK.tokens(made.most_seconds, made.config, 65, step_tokens(made.config, 0))
+        assert seen / 18_000 * layer_weights(made.config.model, 65) / 18_000 == pytest.approx(most, rel=0.01)
     assert "by heart" in made.lines[-1]
     assert choose(1_000_000, 120).most_seconds > 120
+
+
+def test_the_batch_of_a_tiny_text_is_for_what_is_seen_of_it_and_not_for_the_time():
+    made = choose(18_000, 1800).config
+    assert QUICK.tokens(1800, made, 65, step_tokens(made, 0)) > SYMBOLS_FOR_LARGE_BATCHES
+    assert (made.model.cell, made.data.batch_size) == ("lstm", 8)
+    assert choose(1_000_000, 3600).config.data.batch_size == 64
+
+
+def test_only_of_tiny_texts_connections_are_left_out_and_never_of_a_convolution():
+    assert choose(18_000, 120).config.model.weight_drop == 0.3
+    assert choose(18_000, 120, {"model": {"weight_drop": 0.0}}).config.model.weight_drop == 0.0
+    assert choose(18_000, 120, {"model": {"cell": "conv"}}).config.model.weight_drop == 0.0
+    assert choose(100_000, 120).config.model.weight_drop == 0.0
 
 
 def test_what_is_given_stays_and_the_rest_adapts():

@@ -17,10 +17,11 @@ from sonho.training.budget import Budget
 from sonho.training.speed import Speed, layer_weights
 from sonho.training.trainer import Intervals
 
-# Training symbols up to which a row holds -> most units, batch and window. More units would learn the text by heart.
+# Training symbols up to which a row holds -> most units, batch and window. More units would learn the text by heart; of
+# the smallest texts connections between the units are left out as well (docs/log.md, 34).
 TABLE = (
-    (10_000, {"hidden_size": 64, "batch_size": 8, "bptt": 32}),
-    (60_000, {"hidden_size": 128, "batch_size": 8, "bptt": 32}),
+    (10_000, {"hidden_size": 64, "batch_size": 8, "bptt": 32, "weight_drop": 0.3}),
+    (60_000, {"hidden_size": 128, "batch_size": 8, "bptt": 32, "weight_drop": 0.3}),
     (300_000, {"hidden_size": 256, "batch_size": 16, "bptt": 64}),
     (2_000_000, {"hidden_size": 512, "batch_size": 32, "bptt": 64}),
     (10_000_000, {"hidden_size": 768, "batch_size": 32, "bptt": 64}),
@@ -47,8 +48,9 @@ MOMENTUM_OF_A_GRU = 0.9
 LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
 DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
-# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout.
-MOST_EXPOSURE = 40.0
+# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; with connections left out
+# past twice as many.
+MOST_EXPOSURE, TIMES_WITH_WEIGHT_DROP = 40.0, 2.0
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
@@ -85,6 +87,8 @@ def plan(
     filled = fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
     if config.model.cell == "conv":
         filled = fill(filled, given, {"model.num_layers": 5})
+    elif "weight_drop" in row:
+        filled = fill(filled, given, {"model.weight_drop": row["weight_drop"]})
     by_clock = not (config.training.epochs or config.training.steps)
     if by_clock and vocab_size > WORDS_FOR_A_WHOLE_SOFTMAX:
         filled = fill(filled, given, {"training.softmax_samples": SOFTMAX_SAMPLES})
@@ -115,14 +119,15 @@ def plan(
     if sized.model.cell == "gru" and sized.training.optimizer == "muon":
         sized = fill(sized, given, {"training.momentum": MOMENTUM_OF_A_GRU})
     weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
-    if seen > SYMBOLS_FOR_LARGE_BATCHES:
+    most_exposure = MOST_EXPOSURE * (TIMES_WITH_WEIGHT_DROP if sized.model.weight_drop else 1.0)
+    if min(seen, most_exposure * symbols * symbols / weights) > SYMBOLS_FOR_LARGE_BATCHES:
         sized = fill(sized, given, _batch(64, row["bptt"], record_length))
         seen = seen_by(sized)
     exposure = seen / symbols * weights / symbols
     most_seconds = math.inf
-    if speed is not None and exposure > MOST_EXPOSURE:
-        most_seconds = seconds * MOST_EXPOSURE / exposure
-        seen, exposure = seen * MOST_EXPOSURE / exposure, MOST_EXPOSURE
+    if speed is not None and exposure > most_exposure:
+        most_seconds = seconds * most_exposure / exposure
+        seen, exposure = seen * most_exposure / exposure, most_exposure
     dropout = min(max(DROPOUT_A_DOUBLING * math.log2(max(exposure, 1e-9)), 0.0), MOST_DROPOUT)
     sized = fill(sized, given, {"model.dropout": round(dropout, 2)})
     wanted = symbols_a_weight(seen / symbols, vocab_size)
