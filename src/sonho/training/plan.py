@@ -17,16 +17,17 @@ from sonho.training.budget import Budget
 from sonho.training.speed import Speed, layer_weights
 from sonho.training.trainer import Intervals
 
-# Training symbols up to which a row holds -> most units, batch and window. More units would learn the text by heart; of
-# the smallest texts connections between the units are left out as well (docs/log.md, 34).
+# Training symbols up to which a row holds -> most units, batch and window. More units would learn the text by heart.
 TABLE = (
-    (10_000, {"hidden_size": 64, "batch_size": 8, "bptt": 32, "weight_drop": 0.3}),
-    (60_000, {"hidden_size": 128, "batch_size": 8, "bptt": 32, "weight_drop": 0.3}),
+    (10_000, {"hidden_size": 64, "batch_size": 8, "bptt": 32}),
+    (60_000, {"hidden_size": 128, "batch_size": 8, "bptt": 32}),
     (300_000, {"hidden_size": 256, "batch_size": 16, "bptt": 64}),
     (2_000_000, {"hidden_size": 512, "batch_size": 32, "bptt": 64}),
     (10_000_000, {"hidden_size": 768, "batch_size": 32, "bptt": 64}),
     (None, {"hidden_size": 1024, "batch_size": 32, "bptt": 64}),
 )
+# Of a text of at most so many symbols connections between the units are left out as well (docs/log.md, 34).
+SYMBOLS_FOR_WEIGHT_DROP, WEIGHT_DROP = 60_000, 0.3
 SIZES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024)
 # A network is as large as the time allows it to see so many symbols for each of its weights: the first number where the
 # text is read once, falling to the second where it is read three times, and so has to be squeezed harder.
@@ -87,8 +88,8 @@ def plan(
     filled = fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
     if config.model.cell == "conv":
         filled = fill(filled, given, {"model.num_layers": 5})
-    elif "weight_drop" in row:
-        filled = fill(filled, given, {"model.weight_drop": row["weight_drop"]})
+    elif symbols <= SYMBOLS_FOR_WEIGHT_DROP:
+        filled = fill(filled, given, {"model.weight_drop": WEIGHT_DROP})
     by_clock = not (config.training.epochs or config.training.steps)
     if by_clock and vocab_size > WORDS_FOR_A_WHOLE_SOFTMAX:
         filled = fill(filled, given, {"training.softmax_samples": SOFTMAX_SAMPLES})
