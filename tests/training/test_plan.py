@@ -79,6 +79,7 @@ def test_only_of_tiny_texts_connections_are_left_out_and_never_of_a_convolution(
     assert choose(18_000, 120, {"model": {"weight_drop": 0.0}}).config.model.weight_drop == 0.0
     assert choose(18_000, 120, {"model": {"cell": "conv"}}).config.model.weight_drop == 0.0
     assert choose(100_000, 120).config.model.weight_drop == 0.0
+    assert choose(18_000, 0, {"training": {"epochs": 1.0}}, speed=None).config.model.weight_drop == 0.0
 
 
 def test_what_is_given_stays_and_the_rest_adapts():

@@ -26,7 +26,8 @@ TABLE = (
     (10_000_000, {"hidden_size": 768, "batch_size": 32, "bptt": 64}),
     (None, {"hidden_size": 1024, "batch_size": 32, "bptt": 64}),
 )
-# Of a text of at most so many symbols connections between the units are left out as well (docs/log.md, 34).
+# By the clock, of a text of at most so many symbols connections between the units are left out as well: it is read often
+# (docs/log.md, 34).
 SYMBOLS_FOR_WEIGHT_DROP, WEIGHT_DROP = 60_000, 0.3
 SIZES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024)
 # A network is as large as the time allows it to see so many symbols for each of its weights: the first number where the
@@ -88,9 +89,9 @@ def plan(
     filled = fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
     if config.model.cell == "conv":
         filled = fill(filled, given, {"model.num_layers": 5})
-    elif symbols <= SYMBOLS_FOR_WEIGHT_DROP:
-        filled = fill(filled, given, {"model.weight_drop": WEIGHT_DROP})
     by_clock = not (config.training.epochs or config.training.steps)
+    if by_clock and symbols <= SYMBOLS_FOR_WEIGHT_DROP and config.model.cell != "conv":
+        filled = fill(filled, given, {"model.weight_drop": WEIGHT_DROP})
     if by_clock and vocab_size > WORDS_FOR_A_WHOLE_SOFTMAX:
         filled = fill(filled, given, {"training.softmax_samples": SOFTMAX_SAMPLES})
 
