@@ -26,8 +26,8 @@ TABLE = (
     (10_000_000, {"hidden_size": 768, "batch_size": 32, "bptt": 64}),
     (None, {"hidden_size": 1024, "batch_size": 32, "bptt": 64}),
 )
-# By the clock, of a text of at most so many symbols connections between the units are left out as well: it is read often
-# (docs/log.md, 34).
+# By the clock, of a text of at most so many symbols connections between the units are left out as well, since it is
+# read often (docs/log.md, 34).
 SYMBOLS_FOR_WEIGHT_DROP, WEIGHT_DROP = 60_000, 0.3
 SIZES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024)
 # A network is as large as the time allows it to see so many symbols for each of its weights: the first number where the
