@@ -74,11 +74,13 @@ def test_the_batch_of_a_tiny_text_is_for_what_is_seen_of_it_and_not_for_the_time
     assert choose(1_000_000, 3600).config.data.batch_size == 64
 
 
-def test_only_of_tiny_texts_connections_are_left_out_and_never_of_a_convolution():
+def test_only_of_short_texts_that_are_seen_often_connections_are_left_out_and_never_of_a_convolution():
     assert choose(18_000, 120).config.model.weight_drop == 0.3
+    assert choose(100_000, 120).config.model.weight_drop == 0.3
+    assert choose(100_000, 5).config.model.weight_drop == 0.0
     assert choose(18_000, 120, {"model": {"weight_drop": 0.0}}).config.model.weight_drop == 0.0
     assert choose(18_000, 120, {"model": {"cell": "conv"}}).config.model.weight_drop == 0.0
-    assert choose(100_000, 120).config.model.weight_drop == 0.0
+    assert choose(250_000, 600).config.model.weight_drop == 0.0
     assert choose(18_000, 0, {"training": {"epochs": 1.0}}, speed=None).config.model.weight_drop == 0.0
 
 

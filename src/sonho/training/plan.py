@@ -26,9 +26,6 @@ TABLE = (
     (10_000_000, {"hidden_size": 768, "batch_size": 32, "bptt": 64}),
     (None, {"hidden_size": 1024, "batch_size": 32, "bptt": 64}),
 )
-# By the clock, of a text of at most so many symbols connections between the units are left out as well, since it is
-# read often (docs/log.md, 34).
-SYMBOLS_FOR_WEIGHT_DROP, WEIGHT_DROP = 60_000, 0.3
 SIZES = (64, 96, 128, 192, 256, 384, 512, 640, 768, 1024)
 # A network is as large as the time allows it to see so many symbols for each of its weights: the first number where the
 # text is read once, falling to the second where it is read three times, and so has to be squeezed harder.
@@ -50,9 +47,11 @@ MOMENTUM_OF_A_GRU = 0.9
 LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
 DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
-# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; with connections left out
-# past twice as many.
-MOST_EXPOSURE, TIMES_WITH_WEIGHT_DROP = 40.0, 2.0
+# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; with connections between the
+# units left out as well, past four times as many. By the clock they are, of a text of at most so many symbols that will
+# be seen at least so often (docs/log.md, 34 and 35).
+MOST_EXPOSURE, TIMES_WITH_WEIGHT_DROP = 80.0, 4.0
+WEIGHT_DROP, SYMBOLS_FOR_WEIGHT_DROP, EXPOSURE_FOR_WEIGHT_DROP = 0.3, 150_000, 80.0
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
@@ -90,8 +89,6 @@ def plan(
     if config.model.cell == "conv":
         filled = fill(filled, given, {"model.num_layers": 5})
     by_clock = not (config.training.epochs or config.training.steps)
-    if by_clock and symbols <= SYMBOLS_FOR_WEIGHT_DROP and config.model.cell != "conv":
-        filled = fill(filled, given, {"model.weight_drop": WEIGHT_DROP})
     if by_clock and vocab_size > WORDS_FOR_A_WHOLE_SOFTMAX:
         filled = fill(filled, given, {"training.softmax_samples": SOFTMAX_SAMPLES})
 
@@ -121,6 +118,10 @@ def plan(
     if sized.model.cell == "gru" and sized.training.optimizer == "muon":
         sized = fill(sized, given, {"training.momentum": MOMENTUM_OF_A_GRU})
     weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
+    exposure = seen / symbols * weights / symbols
+    is_short = by_clock and symbols <= SYMBOLS_FOR_WEIGHT_DROP
+    if is_short and exposure >= EXPOSURE_FOR_WEIGHT_DROP and sized.model.cell != "conv":
+        sized = fill(sized, given, {"model.weight_drop": WEIGHT_DROP})
     most_exposure = MOST_EXPOSURE * (TIMES_WITH_WEIGHT_DROP if sized.model.weight_drop else 1.0)
     if min(seen, most_exposure * symbols * symbols / weights) > SYMBOLS_FOR_LARGE_BATCHES:
         sized = fill(sized, given, _batch(64, row["bptt"], record_length))
