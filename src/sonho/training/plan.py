@@ -35,8 +35,7 @@ TIMES_OF_A_LARGE_VOCABULARY = 2.0
 # Without a clock nobody knows how long a step takes: no more units than this.
 UNITS_WITHOUT_A_CLOCK = 256
 # Small batches make more steps of the same symbols, large ones quicker symbols: at most 16 rows where fewer than so
-# many symbols will be seen, 64 where more than so many and the time is short for the text: quicker symbols are no use
-# to a text that is known by heart before the minutes are over.
+# many symbols will be seen, 64 where more than so many.
 SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
 SYMBOLS_FOR_LARGE_BATCHES = 20_000_000
 # A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many, of letters
@@ -124,7 +123,7 @@ def plan(
     if is_short and exposure >= EXPOSURE_FOR_WEIGHT_DROP and sized.model.cell != "conv":
         sized = fill(sized, given, {"model.weight_drop": WEIGHT_DROP})
     most_exposure = MOST_EXPOSURE * (TIMES_WITH_WEIGHT_DROP if sized.model.weight_drop else 1.0)
-    if SYMBOLS_FOR_LARGE_BATCHES < seen < most_exposure * symbols * symbols / weights:
+    if min(seen, most_exposure * symbols * symbols / weights) > SYMBOLS_FOR_LARGE_BATCHES:
         sized = fill(sized, given, _batch(64, row["bptt"], record_length))
         seen = seen_by(sized)
     exposure = seen / symbols * weights / symbols
