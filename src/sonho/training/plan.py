@@ -47,10 +47,11 @@ MOMENTUM_OF_A_GRU = 0.9
 LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
 DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
-# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; with connections between the
-# units left out as well, past four times as many. By the clock they are, of a text of at most so many symbols that will
-# be seen at least so often (docs/log.md, 34 and 35).
-MOST_EXPOSURE, TIMES_WITH_WEIGHT_DROP = 80.0, 4.0
+# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; a text of at most so many
+# symbols, which has a small network, past twice as many. With connections between the units left out as well, past four
+# times as many again: by the clock they are, of a text of at most so many symbols that will be seen at least so often
+# (docs/log.md, 34 and 35).
+MOST_EXPOSURE, SYMBOLS_FOR_TWICE, TIMES_WITH_WEIGHT_DROP = 40.0, 300_000, 4.0
 WEIGHT_DROP, SYMBOLS_FOR_WEIGHT_DROP, EXPOSURE_FOR_WEIGHT_DROP = 0.3, 150_000, 80.0
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
@@ -122,10 +123,12 @@ def plan(
     is_short = by_clock and symbols <= SYMBOLS_FOR_WEIGHT_DROP
     if is_short and exposure >= EXPOSURE_FOR_WEIGHT_DROP and sized.model.cell != "conv":
         sized = fill(sized, given, {"model.weight_drop": WEIGHT_DROP})
-    most_exposure = MOST_EXPOSURE * (TIMES_WITH_WEIGHT_DROP if sized.model.weight_drop else 1.0)
-    if min(seen, most_exposure * symbols * symbols / weights) > SYMBOLS_FOR_LARGE_BATCHES:
+    if min(seen, MOST_EXPOSURE * symbols * symbols / weights) > SYMBOLS_FOR_LARGE_BATCHES:
         sized = fill(sized, given, _batch(64, row["bptt"], record_length))
         seen = seen_by(sized)
+    most_exposure = MOST_EXPOSURE * (2.0 if symbols <= SYMBOLS_FOR_TWICE else 1.0)
+    if sized.model.weight_drop:
+        most_exposure *= TIMES_WITH_WEIGHT_DROP
     exposure = seen / symbols * weights / symbols
     most_seconds = math.inf
     if speed is not None and exposure > most_exposure:
