@@ -65,6 +65,9 @@ def test_a_tiny_text_ends_before_it_is_known_by_heart_and_says_so():
         assert seen / 18_000 * layer_weights(made.config.model, 65) / 18_000 == pytest.approx(most, rel=0.01)
     assert "by heart" in made.lines[-1]
     assert choose(1_000_000, 120).most_seconds > 120
+    long = choose(400_000, 3600)
+    seen = QUICK.tokens(long.most_seconds, long.config, 65, step_tokens(long.config, 0))
+    assert seen / 400_000 * layer_weights(long.config.model, 65) / 400_000 == pytest.approx(MOST_EXPOSURE, rel=0.01)
 
 
 def test_the_batch_of_a_tiny_text_is_for_what_is_seen_of_it_and_not_for_the_time():
