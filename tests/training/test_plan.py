@@ -8,8 +8,8 @@ from sonho.config import build_config
 from sonho.models.language_model import LanguageModel
 from sonho.training.plan import (
     MOST_EXPOSURE,
+    MOST_EXPOSURE_WITH_WEIGHT_DROP,
     SYMBOLS_FOR_LARGE_BATCHES,
-    TIMES_WITH_WEIGHT_DROP,
     plan,
     step_tokens,
     symbols_a_weight,
@@ -24,6 +24,12 @@ def choose(symbols, seconds, given=None, vocab_size=65, speed=QUICK):
     settings = given or {}
     names = {f"{section}.{key}" for section, values in settings.items() for key in values}
     return plan(build_config(settings), names, symbols=symbols, vocab_size=vocab_size, seconds=seconds, speed=speed)
+
+
+def exposure(made, symbols, seconds):
+    """Passes * weights / symbols of a text in so many seconds."""
+    seen = QUICK.tokens(seconds, made.config, 65, step_tokens(made.config, 0))
+    return seen / symbols * layer_weights(made.config.model, 65) / symbols
 
 
 def test_more_time_and_faster_machines_choose_larger_networks():
@@ -58,16 +64,13 @@ def test_of_pieces_a_network_is_smaller_and_stays_a_gru_for_longer():
 
 
 def test_a_tiny_text_ends_before_it_is_known_by_heart_and_says_so():
-    for weight_drop, most in ((0.0, 2 * MOST_EXPOSURE), (0.3, 2 * TIMES_WITH_WEIGHT_DROP * MOST_EXPOSURE)):
-        made = choose(18_000, 120, {"model": {"weight_drop": weight_drop}})
-        assert made.most_seconds < 120
-        seen = QUICK.tokens(made.most_seconds, made.config, 65, step_tokens(made.config, 0))
-        assert seen / 18_000 * layer_weights(made.config.model, 65) / 18_000 == pytest.approx(most, rel=0.01)
-    assert "by heart" in made.lines[-1]
+    for symbols, seconds in ((18_000, 120), (400_000, 7200)):
+        for weight_drop, most in ((0.0, MOST_EXPOSURE), (0.3, MOST_EXPOSURE_WITH_WEIGHT_DROP)):
+            made = choose(symbols, seconds, {"model": {"weight_drop": weight_drop}})
+            assert made.most_seconds < seconds
+            assert exposure(made, symbols, made.most_seconds) == pytest.approx(most, rel=0.01)
+            assert "by heart" in made.lines[-1]
     assert choose(1_000_000, 120).most_seconds > 120
-    long = choose(400_000, 3600)
-    seen = QUICK.tokens(long.most_seconds, long.config, 65, step_tokens(long.config, 0))
-    assert seen / 400_000 * layer_weights(long.config.model, 65) / 400_000 == pytest.approx(MOST_EXPOSURE, rel=0.01)
 
 
 def test_the_batch_of_a_tiny_text_is_for_what_is_seen_of_it_and_not_for_the_time():
@@ -77,13 +80,19 @@ def test_the_batch_of_a_tiny_text_is_for_what_is_seen_of_it_and_not_for_the_time
     assert choose(1_000_000, 3600).config.data.batch_size == 64
 
 
-def test_only_of_short_texts_that_are_seen_often_connections_are_left_out_and_never_of_a_convolution():
+def test_what_is_seen_often_loses_connections_in_a_share_that_grows():
+    seconds = (60, 400, 800, 1000, 1200, 2400)
+    made = [choose(400_000, limit) for limit in seconds]
+    times = [exposure(one, 400_000, limit) / MOST_EXPOSURE for one, limit in zip(made, seconds, strict=True)]
+    assert times[0] < 1 < times[2] < 2 < times[-1]
+    for one, time in zip(made, times, strict=True):
+        assert one.config.model.weight_drop == pytest.approx(min(max(time - 1, 0), 1) * 0.3, abs=0.02)
+
+
+def test_a_weight_drop_that_was_given_stays_and_no_convolution_or_run_without_a_clock_gets_one():
     assert choose(18_000, 120).config.model.weight_drop == 0.3
-    assert choose(100_000, 120).config.model.weight_drop == 0.3
-    assert choose(100_000, 5).config.model.weight_drop == 0.0
     assert choose(18_000, 120, {"model": {"weight_drop": 0.0}}).config.model.weight_drop == 0.0
     assert choose(18_000, 120, {"model": {"cell": "conv"}}).config.model.weight_drop == 0.0
-    assert choose(250_000, 600).config.model.weight_drop == 0.0
     assert choose(18_000, 0, {"training": {"epochs": 1.0}}, speed=None).config.model.weight_drop == 0.0
 
 

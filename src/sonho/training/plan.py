@@ -21,7 +21,7 @@ from sonho.training.trainer import Intervals
 TABLE = (
     (10_000, {"hidden_size": 64, "batch_size": 8, "bptt": 32}),
     (60_000, {"hidden_size": 128, "batch_size": 8, "bptt": 32}),
-    (300_000, {"hidden_size": 256, "batch_size": 16, "bptt": 64}),
+    (150_000, {"hidden_size": 256, "batch_size": 16, "bptt": 64}),
     (2_000_000, {"hidden_size": 512, "batch_size": 32, "bptt": 64}),
     (10_000_000, {"hidden_size": 768, "batch_size": 32, "bptt": 64}),
     (None, {"hidden_size": 1024, "batch_size": 32, "bptt": 64}),
@@ -47,12 +47,11 @@ MOMENTUM_OF_A_GRU = 0.9
 LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
 DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
-# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; a text of at most so many
-# symbols, which has a small network, past twice as many. With connections between the units left out as well, past four
-# times as many again: by the clock they are, of a text of at most so many symbols that will be seen at least so often
-# (docs/log.md, 34 and 35).
-MOST_EXPOSURE, SYMBOLS_FOR_TWICE, TIMES_WITH_WEIGHT_DROP = 40.0, 300_000, 4.0
-WEIGHT_DROP, SYMBOLS_FOR_WEIGHT_DROP, EXPOSURE_FOR_WEIGHT_DROP = 0.3, 150_000, 80.0
+# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; where connections between the
+# units are left out as well, past so many. By the clock they are: none of a text that is seen so often at most, and a
+# share that grows up to the most of one that is seen twice as often or more (docs/log.md, 34 to 36).
+MOST_EXPOSURE, MOST_EXPOSURE_WITH_WEIGHT_DROP = 40.0, 320.0
+MOST_WEIGHT_DROP = 0.3
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
@@ -120,15 +119,13 @@ def plan(
         sized = fill(sized, given, {"training.momentum": MOMENTUM_OF_A_GRU})
     weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
     exposure = seen / symbols * weights / symbols
-    is_short = by_clock and symbols <= SYMBOLS_FOR_WEIGHT_DROP
-    if is_short and exposure >= EXPOSURE_FOR_WEIGHT_DROP and sized.model.cell != "conv":
-        sized = fill(sized, given, {"model.weight_drop": WEIGHT_DROP})
-    if min(seen, MOST_EXPOSURE * symbols * symbols / weights) > SYMBOLS_FOR_LARGE_BATCHES:
+    if by_clock and sized.model.cell != "conv":
+        share = min(max(exposure / MOST_EXPOSURE - 1.0, 0.0), 1.0)
+        sized = fill(sized, given, {"model.weight_drop": round(MOST_WEIGHT_DROP * share, 2)})
+    most_exposure = MOST_EXPOSURE_WITH_WEIGHT_DROP if sized.model.weight_drop else MOST_EXPOSURE
+    if min(seen, most_exposure * symbols * symbols / weights) > SYMBOLS_FOR_LARGE_BATCHES:
         sized = fill(sized, given, _batch(64, row["bptt"], record_length))
         seen = seen_by(sized)
-    most_exposure = MOST_EXPOSURE * (2.0 if symbols <= SYMBOLS_FOR_TWICE else 1.0)
-    if sized.model.weight_drop:
-        most_exposure *= TIMES_WITH_WEIGHT_DROP
     exposure = seen / symbols * weights / symbols
     most_seconds = math.inf
     if speed is not None and exposure > most_exposure:
