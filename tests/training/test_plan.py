@@ -89,6 +89,13 @@ def test_what_is_seen_often_loses_connections_in_a_share_that_grows():
         assert one.config.model.weight_drop == pytest.approx(min(max(time - 1, 0), 1) * 0.3, abs=0.02)
 
 
+def test_up_to_the_end_with_weight_drop_no_time_is_spared():
+    for seconds in range(1000, 6000, 100):  # around the change to large batches, of which more is seen
+        made = choose(980_000, seconds)
+        assert min(made.most_seconds, seconds) >= 0.98 * seconds
+    assert {choose(980_000, seconds).config.data.batch_size for seconds in (1000, 6000)} == {32, 64}
+
+
 def test_a_weight_drop_that_was_given_stays_and_no_convolution_or_run_without_a_clock_gets_one():
     assert choose(18_000, 120).config.model.weight_drop == 0.3
     assert choose(18_000, 120, {"model": {"weight_drop": 0.0}}).config.model.weight_drop == 0.0

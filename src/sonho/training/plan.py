@@ -117,21 +117,30 @@ def plan(
         sized = sized_for(filled)
     if sized.model.cell == "gru" and sized.training.optimizer == "muon":
         sized = fill(sized, given, {"training.momentum": MOMENTUM_OF_A_GRU})
-    weights, seen = layer_weights(sized.model, vocab_size), seen_by(sized)
-    exposure = seen / symbols * weights / symbols
-    if by_clock and sized.model.cell != "conv":
-        share = min(max(exposure / MOST_EXPOSURE - 1.0, 0.0), 1.0)
-        sized = fill(sized, given, {"model.weight_drop": round(MOST_WEIGHT_DROP * share, 2)})
-    most_exposure = MOST_EXPOSURE_WITH_WEIGHT_DROP if sized.model.weight_drop else MOST_EXPOSURE
-    if min(seen, most_exposure * symbols * symbols / weights) > SYMBOLS_FOR_LARGE_BATCHES:
-        sized = fill(sized, given, _batch(64, row["bptt"], record_length))
-        seen = seen_by(sized)
-    exposure = seen / symbols * weights / symbols
-    most_seconds = math.inf
-    if speed is not None and exposure > most_exposure:
-        most_seconds = seconds * most_exposure / exposure
-        seen, exposure = seen * most_exposure / exposure, most_exposure
-    dropout = min(max(DROPOUT_A_DOUBLING * math.log2(max(exposure, 1e-9)), 0.0), MOST_DROPOUT)
+    weights = layer_weights(sized.model, vocab_size)
+
+    def exposure(config: Config) -> float:
+        return max(seen_by(config) / symbols * weights / symbols, 1e-9)
+
+    def share_worth_seeing(config: Config) -> float:
+        """Of the symbols that would be seen; the rest would only teach the text by heart."""
+        most = MOST_EXPOSURE_WITH_WEIGHT_DROP if config.model.weight_drop else MOST_EXPOSURE
+        return min(1.0, most / exposure(config))
+
+    def with_weight_drop(config: Config) -> Config:
+        if not by_clock or config.model.cell == "conv":
+            return config
+        share = min(max(exposure(config) / MOST_EXPOSURE - 1.0, 0.0), 1.0)
+        return fill(config, given, {"model.weight_drop": round(MOST_WEIGHT_DROP * share, 2)})
+
+    sized = with_weight_drop(sized)
+    if seen_by(sized) * share_worth_seeing(sized) > SYMBOLS_FOR_LARGE_BATCHES:
+        # Of large batches more symbols are seen, and so perhaps too often.
+        sized = with_weight_drop(fill(sized, given, _batch(64, row["bptt"], record_length)))
+    share = share_worth_seeing(sized) if speed is not None else 1.0
+    seen = seen_by(sized) * share
+    most_seconds = seconds * share if share < 1.0 else math.inf
+    dropout = min(max(DROPOUT_A_DOUBLING * math.log2(exposure(sized) * share), 0.0), MOST_DROPOUT)
     sized = fill(sized, given, {"model.dropout": round(dropout, 2)})
     wanted = symbols_a_weight(seen / symbols, vocab_size)
     lines = _lines(sized, symbols, seen, weights, wanted, min(seconds, most_seconds) if speed else None)
