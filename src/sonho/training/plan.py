@@ -35,9 +35,10 @@ TIMES_OF_A_LARGE_VOCABULARY = 2.0
 # Without a clock nobody knows how long a step takes: no more units than this.
 UNITS_WITHOUT_A_CLOCK = 256
 # Small batches make more steps of the same symbols, large ones quicker symbols: at most 16 rows where fewer than so
-# many symbols will be seen, 64 where more than so many.
+# many symbols will be seen, 64 where more than so many, but only of a text of which little is seen twice: of one with
+# more passes * weights / symbols than so many, what small batches learn is the better (docs/log.md, 36).
 SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
-SYMBOLS_FOR_LARGE_BATCHES = 20_000_000
+SYMBOLS_FOR_LARGE_BATCHES, EXPOSURE_FOR_LARGE_BATCHES = 20_000_000, 10.0
 # A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many, of letters
 # and of a large vocabulary.
 SYMBOLS_FOR_AN_LSTM = (2_500_000, 8_000_000)
@@ -122,22 +123,13 @@ def plan(
     def exposure(config: Config) -> float:
         return max(seen_by(config) / symbols * weights / symbols, 1e-9)
 
-    def share_worth_seeing(config: Config) -> float:
-        """Of the symbols that would be seen; the rest would only teach the text by heart."""
-        most = MOST_EXPOSURE_WITH_WEIGHT_DROP if config.model.weight_drop else MOST_EXPOSURE
-        return min(1.0, most / exposure(config))
-
-    def with_weight_drop(config: Config) -> Config:
-        if not by_clock or config.model.cell == "conv":
-            return config
-        share = min(max(exposure(config) / MOST_EXPOSURE - 1.0, 0.0), 1.0)
-        return fill(config, given, {"model.weight_drop": round(MOST_WEIGHT_DROP * share, 2)})
-
-    sized = with_weight_drop(sized)
-    if seen_by(sized) * share_worth_seeing(sized) > SYMBOLS_FOR_LARGE_BATCHES:
-        # Of large batches more symbols are seen, and so perhaps too often.
-        sized = with_weight_drop(fill(sized, given, _batch(64, row["bptt"], record_length)))
-    share = share_worth_seeing(sized) if speed is not None else 1.0
+    if seen_by(sized) > SYMBOLS_FOR_LARGE_BATCHES and exposure(sized) <= EXPOSURE_FOR_LARGE_BATCHES:
+        sized = fill(sized, given, _batch(64, row["bptt"], record_length))
+    if by_clock and sized.model.cell != "conv":
+        share = min(max(exposure(sized) / MOST_EXPOSURE - 1.0, 0.0), 1.0)
+        sized = fill(sized, given, {"model.weight_drop": round(MOST_WEIGHT_DROP * share, 2)})
+    most_exposure = MOST_EXPOSURE_WITH_WEIGHT_DROP if sized.model.weight_drop else MOST_EXPOSURE
+    share = min(1.0, most_exposure / exposure(sized)) if speed is not None else 1.0
     seen = seen_by(sized) * share
     most_seconds = seconds * share if share < 1.0 else math.inf
     dropout = min(max(DROPOUT_A_DOUBLING * math.log2(exposure(sized) * share), 0.0), MOST_DROPOUT)
