@@ -49,10 +49,10 @@ LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
 DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
 # Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; where connections between the
-# units are left out as well, past so many. By the clock they are: none of a text that is seen so often at most, and a
-# share that grows up to the most of one that is seen twice as often or more (docs/log.md, 34 to 36).
+# units are left out as well, past so many. By the clock they are: a share that grows in a line, between these two, from
+# nothing to the most (docs/log.md, 34 to 36).
 MOST_EXPOSURE, MOST_EXPOSURE_WITH_WEIGHT_DROP = 40.0, 320.0
-MOST_WEIGHT_DROP = 0.3
+EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (20.0, 80.0), 0.3
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
@@ -126,7 +126,8 @@ def plan(
     if seen_by(sized) > SYMBOLS_FOR_LARGE_BATCHES and exposure(sized) <= EXPOSURE_FOR_LARGE_BATCHES:
         sized = fill(sized, given, _batch(64, row["bptt"], record_length))
     if by_clock and sized.model.cell != "conv":
-        share = min(max(exposure(sized) / MOST_EXPOSURE - 1.0, 0.0), 1.0)
+        none, full = EXPOSURE_FOR_WEIGHT_DROP
+        share = min(max((exposure(sized) - none) / (full - none), 0.0), 1.0)
         sized = fill(sized, given, {"model.weight_drop": round(MOST_WEIGHT_DROP * share, 2)})
     most_exposure = MOST_EXPOSURE_WITH_WEIGHT_DROP if sized.model.weight_drop else MOST_EXPOSURE
     share = min(1.0, most_exposure / exposure(sized)) if speed is not None else 1.0
