@@ -48,8 +48,8 @@ MOMENTUM_OF_A_GRU = 0.9
 LEAST_RECORDS, MOST_RECORDS = 4, 512
 # Dropout grows with how often each weight sees the same text: passes * weights / symbols of the text.
 DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
-# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; where connections between the
-# units are left out as well, past so many. By the clock they are: a share that grows in a line, between these two, from
+# Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; with connections between the
+# units left out as well, past so many. By the clock they are: a share that grows in a line, between these two, from
 # nothing to the most (docs/log.md, 34 to 36).
 MOST_EXPOSURE, MOST_EXPOSURE_WITH_WEIGHT_DROP = 40.0, 320.0
 EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (20.0, 80.0), 0.3
