@@ -103,7 +103,9 @@ def test_no_time_is_spared_before_the_end_with_weight_drop():
 
 
 def test_a_weight_drop_that_was_given_stays_and_no_convolution_or_run_without_a_clock_gets_one():
-    assert choose(18_000, 120).config.model.weight_drop == 0.3
+    made = choose(18_000, 120)
+    assert made.config.model.weight_drop == 0.3
+    assert "weight drop 0.3" in made.lines[0]
     assert choose(18_000, 120, {"model": {"weight_drop": 0.0}}).config.model.weight_drop == 0.0
     assert choose(18_000, 120, {"model": {"cell": "conv"}}).config.model.weight_drop == 0.0
     assert choose(18_000, 0, {"training": {"epochs": 1.0}}, speed=None).config.model.weight_drop == 0.0

@@ -127,13 +127,13 @@ def plan(
         sized = fill(sized, given, _batch(64, row["bptt"], record_length))
     if by_clock and sized.model.cell != "conv":
         none, full = EXPOSURE_FOR_WEIGHT_DROP
-        share = min(max((exposure(sized) - none) / (full - none), 0.0), 1.0)
-        sized = fill(sized, given, {"model.weight_drop": round(MOST_WEIGHT_DROP * share, 2)})
+        drop = MOST_WEIGHT_DROP * min(max((exposure(sized) - none) / (full - none), 0.0), 1.0)
+        sized = fill(sized, given, {"model.weight_drop": round(drop, 2)})
     most_exposure = MOST_EXPOSURE_WITH_WEIGHT_DROP if sized.model.weight_drop else MOST_EXPOSURE
-    share = min(1.0, most_exposure / exposure(sized)) if speed is not None else 1.0
-    seen = seen_by(sized) * share
-    most_seconds = seconds * share if share < 1.0 else math.inf
-    dropout = min(max(DROPOUT_A_DOUBLING * math.log2(exposure(sized) * share), 0.0), MOST_DROPOUT)
+    worth_seeing = min(1.0, most_exposure / exposure(sized)) if speed is not None else 1.0
+    seen = seen_by(sized) * worth_seeing
+    most_seconds = seconds * worth_seeing if worth_seeing < 1.0 else math.inf
+    dropout = min(max(DROPOUT_A_DOUBLING * math.log2(exposure(sized) * worth_seeing), 0.0), MOST_DROPOUT)
     sized = fill(sized, given, {"model.dropout": round(dropout, 2)})
     wanted = symbols_a_weight(seen / symbols, vocab_size)
     lines = _lines(sized, symbols, seen, weights, wanted, min(seconds, most_seconds) if speed else None)
@@ -197,7 +197,9 @@ def _lines(config: Config, symbols: int, seen: float, weights: int, wanted: floa
     samples = config.training.softmax_samples
     lines = [
         f"Plan for {symbols:,} training tokens: {model.cell} {model.num_layers} x {model.hidden_size},"
-        f" dropout {model.dropout:g}, batch {batch}"
+        f" dropout {model.dropout:g}"
+        + (f", weight drop {model.weight_drop:g}" if model.weight_drop else "")
+        + f", batch {batch}"
         + (f", softmax over the words of a batch and {samples:,} others" if samples else "")
     ]
     if seconds is not None:
