@@ -1,5 +1,7 @@
 """Letters or pieces of words, by the clock."""
 
+import random
+
 import pytest
 
 from sonho.config import build_config
@@ -18,6 +20,7 @@ def small_limits(monkeypatch):
     monkeypatch.setattr(level, "LEAST_BYTES", 5_000)
     monkeypatch.setattr(level, "CERTAIN_BYTES", 50_000)
     monkeypatch.setattr(level, "BYTES_A_SECOND", 5_000)
+    monkeypatch.setattr(level, "COUNTED_BYTES", 0)
     monkeypatch.setattr(level, "PIECES", ((None, 300),))
 
 
@@ -49,6 +52,45 @@ def test_a_long_text_is_cut_into_pieces_of_words(text, monkeypatch):
 def test_a_very_long_text_is_cut_whatever_the_time(text, monkeypatch):
     monkeypatch.setattr(level, "CERTAIN_BYTES", 9_480)
     assert choose({"training": {"minutes": 600.0}}, text)[0] == "subword"
+
+
+def words_by_chance(lexicon, num_words):
+    return " ".join(random.Random(1).choices(lexicon, k=num_words))
+
+
+OF_FEW_WORDS = words_by_chance(
+    ["river", "mountain", "yesterday", "window", "forgotten", "silver", "garden", "whisper", "lantern", "harbour"], 3000
+)
+OF_MADE_UP_WORDS = words_by_chance(["".join(random.Random(n).choices("abcdefgh", k=5)) for n in range(3000)], 4000)
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """Of a text of some thousand bytes counts decide."""
+    monkeypatch.setattr(level, "COUNTED_BYTES", 49_999)
+    monkeypatch.setattr(level, "SECONDS_FOR_COUNTING", 3.0)
+    monkeypatch.setattr(level, "BYTES_A_SECOND", 1_000)
+
+
+@pytest.mark.usefixtures("counting")
+@pytest.mark.parametrize(("content", "chosen"), [(OF_FEW_WORDS, "subword"), (OF_MADE_UP_WORDS, "char")])
+def test_counts_decide_where_the_length_does_not(tmp_path, monkeypatch, content, chosen):
+    path = tmp_path / "a.txt"
+    path.write_text(content)
+    assert choose(BY_CLOCK, str(path))[0] == chosen
+    monkeypatch.setattr(level, "COUNTED_BYTES", 0)
+    assert choose(BY_CLOCK, str(path))[0] == "subword"
+
+
+@pytest.mark.usefixtures("counting")
+@pytest.mark.parametrize(
+    "settings", [{"training": {"minutes": 0.04}}, {**BY_CLOCK, "data": {"kind": "records"}}], ids=str
+)
+def test_letters_where_counting_takes_too_long_or_texts_are_short(tmp_path, settings):
+    path = tmp_path / "a.txt"
+    path.write_text(OF_FEW_WORDS)
+    assert choose(BY_CLOCK, str(path))[0] == "subword"
+    assert choose(settings, str(path))[0] == "char"
 
 
 @pytest.mark.parametrize(

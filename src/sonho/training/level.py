@@ -1,29 +1,37 @@
 """Letters or pieces of words, for a run by the clock: by the text's length, the seconds, and whether it has words.
 
 Few seconds are enough to read a long text in part only. Cut into pieces of words it is read three or four times as
-fast, and what the network remembers reaches as much further: docs/log.md, 31 and 33.
+fast, and what the network remembers reaches as much further: docs/log.md, 31, 33 and 37.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
+from dataclasses import replace
 
-from sonho.config import Config
+from sonho.config import Config, DataConfig
 from sonho.data.files import expand, input_bytes
 from sonho.data.prepare import is_prepared
 from sonho.data.sources import iter_text
+from sonho.evaluation.kneser_ney import fit_orders
+from sonho.text import fit_tokenizer, masked_ids
 from sonho.text.subword import library_is_installed
 from sonho.training.budget import make_budget
 
 # Texts of fewer bytes are read often enough as letters, and have too few words of each kind to learn pieces from.
 # Between the two it depends on the time: letters where there is a second for so many bytes.
-LEAST_BYTES, CERTAIN_BYTES = 1_500_000, 8_000_000
+LEAST_BYTES, CERTAIN_BYTES = 500_000, 8_000_000
 BYTES_A_SECOND = 3_000
+# Up to so many bytes it depends on the text. Pieces are for one whose last part is foretold from counts of pieces about
+# as well as from counts of letters, which takes a second: in fewer seconds than so many nothing is counted.
+COUNTED_BYTES, SECONDS_FOR_COUNTING = 1_500_000, 30.0
+ORDERS_OF_LETTERS, ORDERS_OF_PIECES = (6, 7, 8), (2, 3, 4)
+HARDER, SHARE_TO_COUNT = 1.006, 0.9
 # Cutting takes a second for some ten million bytes: of more than so many in each second it would take too much.
 MOST_BYTES_A_SECOND = 1_000_000
 # Bytes up to which a row holds -> most pieces.
-PIECES = ((8_000_000, 8_000), (None, 16_000))
+PIECES = ((1_500_000, 2_000), (8_000_000, 8_000), (None, 16_000))
 # What is no language has no words: of logs, tunes and sounds fewer of the first characters than this share are letters
 # and spaces.
 SHARE_OF_LETTERS, LOOKED_AT = 0.85, 200_000
@@ -34,7 +42,7 @@ OF_THE_TOKENS = {"data.level", "data.max_vocab", "data.min_count", "data.num_cha
 def choose_level(config: Config, given: Set[str], paths: Sequence[str]) -> str:
     """Set `data.level` and `data.max_vocab` where the text is long for the time; a line that says so, or nothing.
 
-    Raises what `expand` and `iter_text` do: the beginning of the text is looked at.
+    Raises what `expand` and `iter_text` do: the beginning of the text is looked at, all of one of `COUNTED_BYTES`.
     """
     data, model = config.data, config.model
     seconds = make_budget(config.training, 1).seconds
@@ -47,11 +55,34 @@ def choose_level(config: Config, given: Set[str], paths: Sequence[str]) -> str:
     size = input_bytes(expand(paths))
     if not (wants_pieces(size, seconds) and has_words(next(iter_text(paths, data), "")[:LOOKED_AT])):
         return ""
-    data.level, data.max_vocab = "subword", next(most for limit, most in PIECES if limit is None or size <= limit)
+    most = next(most for limit, most in PIECES if limit is None or size <= limit)
+    pieces = replace(data, level="subword", max_vocab=most)
+    if size <= COUNTED_BYTES:
+        may_count = data.kind == "stream" and seconds >= SECONDS_FOR_COUNTING
+        if not (may_count and counts_favour("".join(iter_text(paths, data)), pieces, data)):
+            return ""
+    data.level, data.max_vocab = pieces.level, pieces.max_vocab
     return (
         f"{size:,} bytes are much for {seconds:.0f} seconds: cut into at most {data.max_vocab:,} pieces of words"
         " they are read several times as fast; --level char keeps to letters"
     )
+
+
+def counts_favour(text: str, pieces: DataConfig, letters: DataConfig) -> bool:
+    """Whether the end of a text is about as well foretold from counts of its pieces as from counts of its letters."""
+    cut = round(SHARE_TO_COUNT * len(text))
+    counted, rest = text[:cut], text[cut:]
+    most = HARDER * _surprise(counted, rest, letters, ORDERS_OF_LETTERS)
+    return _surprise(counted, rest, pieces, ORDERS_OF_PIECES) <= most
+
+
+def _surprise(counted: str, rest: str, data: DataConfig, orders: Collection[int]) -> float:
+    """Nats of the rest of a text by Kneser-Ney's n-grams of the best order, each token a vocabulary's of `data`."""
+    tokenizer = fit_tokenizer([counted], data)
+    masked = masked_ids(tokenizer, "stream")
+    models = fit_orders(tokenizer.encode(counted), orders, tokenizer.vocab_size, masked=masked)
+    ids = tokenizer.encode(rest)
+    return min(-float(model.log_probs(ids).sum()) for model in models.values())
 
 
 def has_words(text: str) -> bool:
@@ -67,7 +98,7 @@ def has_words(text: str) -> bool:
 def wants_pieces(num_bytes: int, seconds: float) -> bool:
     """Whether so many bytes are much for so many seconds, and not too many to be cut in time.
 
-    >>> [wants_pieces(size, 60) for size in (1_100_000, 1_600_000, 50_000_000, 10**9)], wants_pieces(1_600_000, 600)
+    >>> [wants_pieces(size, 60) for size in (400_000, 600_000, 50_000_000, 10**9)], wants_pieces(1_600_000, 600)
     ([False, True, True, False], False)
     """
     much = num_bytes >= CERTAIN_BYTES or num_bytes > BYTES_A_SECOND * seconds

@@ -36,9 +36,9 @@ TIMES_OF_A_LARGE_VOCABULARY = 2.0
 UNITS_WITHOUT_A_CLOCK = 256
 # Small batches make more steps of the same symbols, large ones quicker symbols: at most 16 rows where fewer than so
 # many symbols will be seen, 64 where more than so many, but only of a text of which little is seen twice: of one with
-# more passes * weights / symbols than so many, what small batches learn is the better (docs/log.md, 36).
+# more passes * weights / symbols than so many, what small batches learn is the better (docs/log.md, 36, 38).
 SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
-SYMBOLS_FOR_LARGE_BATCHES, EXPOSURE_FOR_LARGE_BATCHES = 20_000_000, 10.0
+SYMBOLS_FOR_LARGE_BATCHES, EXPOSURE_FOR_LARGE_BATCHES = 20_000_000, 40.0
 # A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many, of letters
 # and of a large vocabulary.
 SYMBOLS_FOR_AN_LSTM = (2_500_000, 8_000_000)
@@ -50,9 +50,9 @@ LEAST_RECORDS, MOST_RECORDS = 4, 512
 DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
 # Past so many passes * weights / symbols a text is learned by heart, whatever the dropout; with connections between the
 # units left out as well, past so many. By the clock they are: a share that grows in a line, between these two, from
-# nothing to the most (docs/log.md, 34 to 36).
+# nothing to the most (docs/log.md, 34 to 36, 38).
 MOST_EXPOSURE, MOST_EXPOSURE_WITH_WEIGHT_DROP = 40.0, 320.0
-EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (20.0, 80.0), 0.3
+EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (30.0, 120.0), 0.3
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
