@@ -4,6 +4,7 @@ import torch
 from sonho.errors import UsageError
 from sonho.native.library import engine_name
 from sonho.nn.cells import LSTMState, lstm_cell
+from sonho.nn.dropout import weight_mask
 from sonho.nn.recurrent import Recurrent, run_library, run_reference
 
 N, T, D, H = 3, 4, 5, 7
@@ -102,6 +103,20 @@ def test_weight_drop_draws_one_mask_for_the_window_and_none_when_evaluating():
     assert not torch.equal(layer(inputs, state)[0], layer(inputs, state)[0])
     layer.eval()
     assert torch.equal(layer(inputs, state)[0], layer(inputs, state)[0])
+
+
+@pytest.mark.parametrize(("shape", "share"), [((400, 300), 0.3), ((201, 301), 0.06), ((90, 1001), 0.999)])
+def test_weight_drop_leaves_out_its_share_and_keeps_the_mean(shape, share):
+    torch.manual_seed(0)
+    kept, scale = weight_mask(torch.ones(shape), share)
+    assert kept.shape == shape
+    num_entries = kept.numel()
+    error = (share * (1 - share) / num_entries) ** 0.5
+    assert 1 - kept.float().mean().item() == pytest.approx(share, abs=4 * error + 1 / 256)
+    assert 1 / scale == pytest.approx(1 - share, abs=1 / 256)
+    assert kept.float().mean().item() * scale == pytest.approx(1, abs=4 * error * scale)
+    neighbours = (kept[:, 1:] & kept[:, :-1]).float().mean().item()
+    assert neighbours == pytest.approx((1 / scale) ** 2, abs=8 * error)
 
 
 def test_the_engine_is_chosen_in_one_place(monkeypatch):

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sonho.models.language_model import LanguageModel, State
@@ -20,7 +19,7 @@ from sonho.models.sampled_softmax import draw_words
 from sonho.native import library
 from sonho.nn.buffers import borrow
 from sonho.nn.cells import LSTMState
-from sonho.nn.dropout import dropout_mask
+from sonho.nn.dropout import dropout_mask, weight_mask
 from sonho.nn.native_ops import saved_shape, table_call
 from sonho.nn.precision import precision_in_force
 from sonho.nn.recurrent import LayerState, Recurrent
@@ -148,7 +147,8 @@ class _Layer:
         )
         self._alive: list[Tensor] = []  # whose addresses `_call` has
         self._mask: Tensor | None  # of dropout, (N, 1 or T, H)
-        self._weight_mask: Tensor | None  # of weight drop, (G*H, H)
+        self._weight_mask: tuple[Tensor, float] | None  # of weight drop: which are kept, (G*H, H), and their factor
+        self._weights = torch.empty_like(layer.weight_hh) if layer.weight_drop else layer.weight_hh  # after it
         self._moments: list[Tensor]  # mean and deviation of the norm
 
     def _forward(self, state: LayerState) -> tuple[Tensor, LayerState]:
@@ -170,8 +170,8 @@ class _Layer:
         share, self._weight_mask = self._layer.weight_drop, None
         if not (share and self._model.training):
             return self._layer.weight_hh
-        self._weight_mask = F.dropout(torch.ones_like(self._layer.weight_hh), share)
-        return self._layer.weight_hh * self._weight_mask
+        kept, scale = self._weight_mask = weight_mask(self._layer.weight_hh, share)
+        return torch.mul(self._layer.weight_hh, kept, out=self._weights).mul_(scale)
 
     def _normed_outputs(self) -> Tensor:
         if self._norm is None:
@@ -198,7 +198,8 @@ class _Layer:
         self._call.d_weight_hh = d_weight_hh.data_ptr()
         library.window_backward(self._call)
         if self._weight_mask is not None:
-            d_weight_hh.mul_(self._weight_mask)
+            kept, scale = self._weight_mask
+            d_weight_hh.mul_(kept).mul_(scale)
 
     def _norm_backward(self, norm: nn.LayerNorm, d_hidden: Tensor) -> Tensor:
         d_outputs: Tensor

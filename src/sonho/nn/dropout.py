@@ -1,7 +1,8 @@
-"""Two kinds of dropout on a sequence (N, T, D): `standard` per position, `locked` per window."""
+"""Two kinds of dropout on a sequence (N, T, D), `standard` per position and `locked` per window; and one of weights."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,3 +20,15 @@ def dropout_mask(inputs: Tensor, share: float, kind: str) -> Tensor:
     """What `drop` multiplies `inputs` (N, T, D) with, drawn alike: (N, T, D), or (N, 1, D) where it is locked."""
     steps = inputs.shape[1] if kind == "standard" else 1
     return F.dropout(inputs.new_ones(inputs.shape[0], steps, inputs.shape[2]), share)
+
+
+def weight_mask(weight: Tensor, share: float) -> tuple[Tensor, float]:
+    """Which entries of `weight` (R, C) are kept, (R, C) of bool, and what the kept ones are multiplied with.
+
+    The share is one of 256ths: of a word of chance each byte decides for one entry. One number an entry, as
+    `F.dropout` draws them, took a sixth of a training step.
+    """
+    least = min(round(256 * share), 255)
+    words = torch.empty(-(-weight.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+    kept = words.view(torch.uint8)[: weight.numel()].view(weight.shape) >= least
+    return kept.to(weight.device), 256 / (256 - least)

@@ -18,6 +18,7 @@ from sonho.config import Cell
 from sonho.native import library
 from sonho.nn import native_ops
 from sonho.nn.cells import LSTMState, gru_cell, lstm_cell, rnn_cell
+from sonho.nn.dropout import weight_mask
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 # Up to this many symbols a one-hot input is worth feeding to the library as dense vectors.
@@ -100,7 +101,8 @@ class Recurrent(nn.Module):
         """
         weight_hh: Tensor = self.weight_hh
         if self.training and self.weight_drop:
-            weight_hh = F.dropout(weight_hh, self.weight_drop)  # one mask for the whole window (DropConnect)
+            kept, scale = weight_mask(weight_hh, self.weight_drop)  # one for the whole window (DropConnect)
+            weight_hh = weight_hh * kept * scale
         return ENGINES[library.engine_name()](self, inputs, state, weight_hh, lengths, embedding, condition)
 
 
