@@ -77,8 +77,7 @@ def test_large_batches_are_for_many_symbols_and_not_for_a_text_that_is_seen_ofte
     for symbols, seconds, cell, rows in (
         (18_000, 1800, "lstm", 8),
         (400_000, 7200, "lstm", 32),
-        (1_000_000, 7200, "lstm", 32),
-        (2_000_000, 7200, "lstm", 64),
+        (2_000_000, 7200, "lstm", 32),
         (5_000_000, 600, "lstm", 32),
         (5_000_000, 7200, "lstm", 64),
     ):
@@ -89,9 +88,9 @@ def test_large_batches_are_for_many_symbols_and_not_for_a_text_that_is_seen_ofte
 
 
 def test_what_is_seen_often_loses_connections_in_a_share_that_grows():
-    seconds = (60, 300, 500, 1000, 1500, 2000, 3000)
+    seconds = (60, 250, 500, 1000, 1500, 2000, 3000)
     made = [choose(400_000, limit) for limit in seconds]
-    shares = [(exposure(one, 400_000, limit) - 30) / 90 for one, limit in zip(made, seconds, strict=True)]
+    shares = [(exposure(one, 400_000, limit) - 20) / 100 for one, limit in zip(made, seconds, strict=True)]
     assert shares[1] < 0 < shares[2] < shares[3] < 1 < shares[-1]
     for one, share in zip(made, shares, strict=True):
         assert one.config.model.weight_drop == pytest.approx(min(max(share, 0), 1) * 0.3, abs=0.02)

@@ -35,10 +35,10 @@ TIMES_OF_A_LARGE_VOCABULARY = 2.0
 # Without a clock nobody knows how long a step takes: no more units than this.
 UNITS_WITHOUT_A_CLOCK = 256
 # Small batches make more steps of the same symbols, large ones quicker symbols: at most 16 rows where fewer than so
-# many symbols will be seen, 64 where more than so many, but only of a text of which little is seen twice: of one with
-# more passes * weights / symbols than so many, what small batches learn is the better (docs/log.md, 36, 38).
+# many symbols will be seen, 64 where more than so many, unless a text is seen so often that weights are dropped: then
+# what small batches learn is the better (docs/log.md, 36, 38).
 SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
-SYMBOLS_FOR_LARGE_BATCHES, EXPOSURE_FOR_LARGE_BATCHES = 20_000_000, 40.0
+SYMBOLS_FOR_LARGE_BATCHES, LARGE_BATCH = 20_000_000, 64
 # A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many, of letters
 # and of a large vocabulary.
 SYMBOLS_FOR_AN_LSTM = (2_500_000, 8_000_000)
@@ -52,7 +52,7 @@ DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
 # units left out as well, past so many. By the clock they are: a share that grows in a line, between these two, from
 # nothing to the most (docs/log.md, 34 to 36, 38).
 MOST_EXPOSURE, MOST_EXPOSURE_WITH_WEIGHT_DROP = 40.0, 320.0
-EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (30.0, 120.0), 0.3
+EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (20.0, 120.0), 0.3
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
@@ -123,10 +123,10 @@ def plan(
     def exposure(config: Config) -> float:
         return max(seen_by(config) / symbols * weights / symbols, 1e-9)
 
-    if seen_by(sized) > SYMBOLS_FOR_LARGE_BATCHES and exposure(sized) <= EXPOSURE_FOR_LARGE_BATCHES:
-        sized = fill(sized, given, _batch(64, row["bptt"], record_length))
+    none, full = EXPOSURE_FOR_WEIGHT_DROP
+    if seen_by(sized) > SYMBOLS_FOR_LARGE_BATCHES and exposure(sized) <= none:
+        sized = fill(sized, given, _batch(LARGE_BATCH, row["bptt"], record_length))
     if by_clock and sized.model.cell != "conv":
-        none, full = EXPOSURE_FOR_WEIGHT_DROP
         drop = MOST_WEIGHT_DROP * min(max((exposure(sized) - none) / (full - none), 0.0), 1.0)
         sized = fill(sized, given, {"model.weight_drop": round(drop, 2)})
     most_exposure = MOST_EXPOSURE_WITH_WEIGHT_DROP if sized.model.weight_drop else MOST_EXPOSURE
