@@ -123,11 +123,11 @@ def plan(
     def exposure(config: Config) -> float:
         return max(seen_by(config) / symbols * weights / symbols, 1e-9)
 
-    none, full = EXPOSURE_FOR_WEIGHT_DROP
-    if seen_by(sized) > SYMBOLS_FOR_LARGE_BATCHES and exposure(sized) <= none:
+    begin, full = EXPOSURE_FOR_WEIGHT_DROP
+    if seen_by(sized) > SYMBOLS_FOR_LARGE_BATCHES and exposure(sized) <= begin:
         sized = fill(sized, given, _batch(LARGE_BATCH, row["bptt"], record_length))
     if by_clock and sized.model.cell != "conv":
-        drop = MOST_WEIGHT_DROP * min(max((exposure(sized) - none) / (full - none), 0.0), 1.0)
+        drop = MOST_WEIGHT_DROP * min(max((exposure(sized) - begin) / (full - begin), 0.0), 1.0)
         sized = fill(sized, given, {"model.weight_drop": round(drop, 2)})
     most_exposure = MOST_EXPOSURE_WITH_WEIGHT_DROP if sized.model.weight_drop else MOST_EXPOSURE
     worth_seeing = min(1.0, most_exposure / exposure(sized)) if speed is not None else 1.0
