@@ -52,7 +52,9 @@ class Board:
             settings = self.picked(text, entrant, budget)
             if old is not None and (not entrant.choices or old["settings"] == settings):
                 return
-            self.results.add(self.run(entrant, settings, key))
+            trial = self.results.trial(**key, settings=settings)  # what was picked may have had the whole budget
+            scored = trial is not None and "stream" in trial
+            self.results.add(trial if trial is not None and scored else self.run(entrant, settings, key))
         except RuntimeError as error:
             print(f"{text}, {entrant.name}, {budget:g} s: {error}", flush=True)
 
@@ -60,19 +62,30 @@ class Board:
         """The entrant's settings with each choice made by the validation part."""
         settings = dict(entrant.settings)
         for choice in entrant.choices:
-            if budget < choice.least:
+            if not choice.least <= budget < choice.below:
                 continue
             key = {"text": text, "entrant": entrant.name, "budget": min(budget, choice.most), "seed": 0}
-            losses = {}
+            losses: dict[float, float] = {}
             for value in choice.values:
-                tried = {**settings, choice.setting: value}
-                trial = self.results.trial(**key, settings=tried)
-                if trial is None:
-                    trial = self.run(entrant, tried, key, scored=False)
-                    self.results.add_trial(trial)
-                losses[value] = trial["validation"]
+                loss = self.tried(entrant, {**settings, choice.setting: value}, key, whole=budget <= choice.most)
+                losses[value] = loss
+                if choice.until_worse and loss > min(losses.values()):
+                    break
             settings[choice.setting] = min(losses, key=lambda value: losses[value])
         return settings
+
+    def tried(self, entrant: Entrant, settings: dict[str, Any], key: Cell, *, whole: bool) -> float:
+        """The loss on the validation part after a trial, one that was or one that is run now.
+
+        A trial of the whole budget is scored: where its settings are picked, it is the cell.
+        """
+        trial = self.results.trial(**key, settings=settings)
+        if trial is None:
+            cell = self.results.cell(**key)
+            known = cell is not None and cell["settings"] == settings
+            trial = cell if cell is not None and known else self.run(entrant, settings, key, scored=whole)
+            self.results.add_trial(trial)
+        return float(trial["validation"])
 
     def run(self, entrant: Entrant, settings: dict[str, Any], key: Cell, *, scored: bool = True) -> Cell:
         """Let an entrant learn, then, unless it is a trial, score it. Raises RuntimeError where its process fails."""

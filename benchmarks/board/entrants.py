@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
-RATES = (0.004, 0.008, 0.016, 0.032)
-DROPOUTS = (0.0, 0.2, 0.4)
+RATES = (0.004, 0.008, 0.016, 0.032, 0.064)
+# Longer runs want lower rates, and dropout where the text is read several times.
+LONG, LONG_RATES, DROPOUTS = 120.0, (0.032, 0.016, 0.008, 0.004, 0.002), (0.0, 0.2, 0.4)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A setting that is picked on the validation part, for budgets from `least` seconds on.
+    """A setting that is picked on the validation part, for budgets from `least` seconds on and below `below`.
 
-    The trials take the budget itself, but at most `most` seconds each. They are not part of an entrant's time.
+    The trials take the budget itself, but at most `most` seconds each. They are not part of an entrant's time. All
+    values are tried, or, `until_worse`, each as long as it is better than the one before.
     """
 
     setting: str
     values: tuple[float, ...]
     least: float = 0.0
+    below: float = math.inf
     most: float = 60.0
+    until_worse: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,11 @@ def sonho(name: str, title: str, *arguments: str, **settings: Any) -> Entrant:
 
 
 def recurrent(cell: str) -> Entrant:
-    # Dropout helps only where the text is read several times.
-    choices = (Choice("rate", RATES), Choice("dropout", DROPOUTS, least=120.0, most=180.0))
+    choices = (
+        Choice("rate", RATES, below=LONG),
+        Choice("rate", LONG_RATES, least=LONG, most=180.0, until_worse=True),
+        Choice("dropout", DROPOUTS, least=LONG, most=600.0, until_worse=True),
+    )
     settings = {"cell": cell, "hidden_size": 256, "dropout": 0.0}
     title = f"nn.{cell.upper()} 256, AdamW"
     return Entrant(f"torch-{cell}", title, "peers.board_recurrent", settings, choices)

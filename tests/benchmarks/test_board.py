@@ -130,27 +130,55 @@ def test_what_was_measured_is_found_again(results):
     assert again.cell(text="nietzsche", entrant="sonho", budget=10.0, seed=3) is None
 
 
-def test_a_cell_is_run_again_only_when_other_settings_are_picked(results, tmp_path, monkeypatch):
-    board, ran = Board(results, tmp_path, tmp_path), []
+def watched(results, folder, monkeypatch):
+    """(a board for which a run is nothing but a loss, the less the higher the rate; what was run)"""
+    board, ran = Board(results, folder, folder), []
 
     def run(entrant, settings, key, *, scored=True):
-        ran.append((settings["rate"], scored))
-        # The faster, the better.
-        return {**a_cell(entrant.name, key["budget"], key["seed"], 1.0 - settings["rate"]), "settings": settings}
+        ran.append((key["budget"], settings["rate"], scored))
+        cell = a_cell(entrant.name, key["budget"], key["seed"], 1.0 - settings["rate"])
+        if not scored:
+            cell.pop("stream")
+        return {**cell, "text": key["text"], "settings": settings}
 
     monkeypatch.setattr(board, "run", run)
+    return board, ran
+
+
+def test_a_cell_is_run_again_only_when_other_settings_are_picked(results, tmp_path, monkeypatch):
+    board, ran = watched(results, tmp_path, monkeypatch)
     entrant = Entrant("torch-lstm", "", "", choices=(Choice("rate", (0.1, 0.2)),))
     for _ in range(2):
         board.fill("nietzsche", entrant, 10.0, 0)
-        assert ran == [(0.1, False), (0.2, False), (0.2, True)]
+        assert ran == [(10.0, 0.1, True), (10.0, 0.2, True)]  # a trial of the whole budget is the cell
     wider = replace(entrant, choices=(Choice("rate", (0.1, 0.2, 0.4)),))
     for _ in range(2):
         board.fill("nietzsche", wider, 10.0, 0)
-        assert ran[3:] == [(0.4, False), (0.4, True)]
+        assert ran[2:] == [(10.0, 0.4, True)]
     key = {"text": "nietzsche", "entrant": "torch-lstm", "budget": 10.0, "seed": 0}
     assert [cell["settings"] for cell in results.cells if all(cell[k] == v for k, v in key.items())] == [{"rate": 0.4}]
+    board.fill("nietzsche", wider, 10.0, 1)  # what is picked for one seed is for all
+    assert ran[3:] == [(10.0, 0.4, True)]
     board.fill("nietzsche", Entrant("sonho", "", "", {"rate": 0.3}), 10.0, 0)  # picks nothing: as it was
-    assert len(ran) == 5
+    assert len(ran) == 4
+
+
+def test_choices_have_their_budgets_and_may_end_at_the_first_that_is_worse(results, tmp_path, monkeypatch):
+    board, ran = watched(results, tmp_path, monkeypatch)
+    short = Choice("rate", (0.1, 0.9), below=100.0)
+    long = Choice("rate", (0.3, 0.4, 0.2, 0.8), least=100.0, most=50.0, until_worse=True)
+    board.fill("nietzsche", Entrant("torch-gru", "", "", choices=(short, long)), 200.0, 0)
+    assert ran == [(50.0, 0.3, False), (50.0, 0.4, False), (50.0, 0.2, False), (200.0, 0.4, True)]
+    board.fill("nietzsche", Entrant("torch-gru", "", "", choices=(short, long)), 20.0, 0)
+    assert ran[4:] == [(20.0, 0.1, True), (20.0, 0.9, True)]
+
+
+def test_a_cell_that_is_there_is_the_trial_of_its_settings(results, tmp_path, monkeypatch):
+    board, ran = watched(results, tmp_path, monkeypatch)
+    results.add({**a_cell("torch-gru", 10.0, 0, 0.05), "settings": {"rate": 0.1}})
+    board.fill("nietzsche", Entrant("torch-gru", "", "", choices=(Choice("rate", (0.1, 0.2)),)), 10.0, 0)
+    assert ran == [(10.0, 0.2, True)]
+    assert results.cell(text="nietzsche", entrant="torch-gru", budget=10.0, seed=0)["settings"] == {"rate": 0.1}
 
 
 def test_the_page_gives_medians_and_says_plainly_who_is_ahead(results):
