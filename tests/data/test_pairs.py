@@ -14,6 +14,7 @@ from sonho.data.pairs import iter_pairs
 from sonho.data.prepare import load_prepared, prepare
 from sonho.data.records import take_records
 from sonho.errors import DataError, UsageError
+from sonho.text.fitting import fit_tokenizer
 
 PAIRS = [(f"Hund {n} läuft", f"dog {n} runs{' and runs' * (n % 5)}") for n in range(60)]
 TSV = "".join(f"{source}\t{target}\n" for source, target in PAIRS)
@@ -49,6 +50,17 @@ def test_a_table_has_a_pair_in_each_row(write, name, content, settings):
     corpus = build_corpus([write(name, content)], config(**settings), seed=1)
     assert sorted(pairs_of(corpus.train, corpus) + pairs_of(corpus.validation, corpus)) == sorted(PAIRS)
     assert corpus.notes[0] == "60 pairs: 54 train, 6 validation; chosen by their source and seed 1"
+
+
+@pytest.mark.parametrize("shared_vocab", [True, False])
+def test_pieces_of_words_are_learned_from_the_training_pairs_alone(write, shared_vocab):
+    settings = config(level="subword", max_vocab=350, shared_vocab=shared_vocab, validation=0.3)
+    corpus = build_corpus([write("a.tsv", TSV)], settings, seed=1)
+    sources, targets = zip(*pairs_of(corpus.train, corpus), strict=True)
+    learned = [text for pair in zip(sources, targets, strict=True) for text in pair] if shared_vocab else targets
+    assert fit_tokenizer(learned, settings).to_json() == corpus.tokenizer.to_json()
+    if corpus.source_tokenizer is not None:
+        assert fit_tokenizer(sources, settings).to_json() == corpus.source_tokenizer.to_json()
 
 
 def test_two_plain_texts_are_read_line_by_line_and_may_be_packed(write, tmp_path):

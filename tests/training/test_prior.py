@@ -13,7 +13,7 @@ from sonho.evaluation.evaluate import evaluate
 from sonho.evaluation.prior_counts import num_bytes
 from sonho.storage.model_file import load_model_file
 from sonho.text import masked_ids
-from sonho.training.prior import count_parts, learn_gate
+from sonho.training.prior import count_parts, learn_gate, prior_advice
 from sonho.training.run import train
 
 SETTINGS = {"model": {"hidden_size": 8, "prior": "ngram"}, "training": {"steps": 20, "threads": 1}}
@@ -104,6 +104,28 @@ def test_a_model_without_a_prior_can_start_one_with_it(text, tmp_path):
     train([str(text)], tmp_path / "second", {**SETTINGS, "model": {"prior": "ngram"}}, init=str(tmp_path / "first"))
     assert not load_model_file(tmp_path / "first").prior
     assert load_model_file(tmp_path / "second").prior
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "advised"),
+    [
+        ({"hidden_size": 8}, {}, True),
+        ({"hidden_size": 8, "prior": "ngram"}, {}, False),
+        ({"hidden_size": 8}, {"objective": "last", "window": 8}, False),
+    ],
+)
+def test_a_network_that_its_counts_beat_is_told_of_them(text, tmp_path, model, data, advised):
+    settings = {"model": model, "data": data, "training": {"steps": 1, "threads": 1}}
+    result = train([str(text)], tmp_path / "run", settings)
+    assert min(result.baselines.values()) < result.validation.bits_per_char
+    assert ("--prior ngram" in result.advice) == advised
+
+
+def test_a_network_that_beats_its_counts_is_told_nothing(text):
+    names = {"7-gram Kneser-Ney": 2.0, "xz": 1.0}
+    config = build_config({})
+    assert prior_advice(config, 1.9, names) == ""
+    assert prior_advice(config, 2.1, names).startswith("7-gram Kneser-Ney does better")
 
 
 @pytest.fixture

@@ -44,6 +44,8 @@ def print_result(result: Result) -> None:
             print_translation(console, what, report, baselines)
         elif report is not None:
             print_table(console, what, report, baselines, with_prior)
+    if result.advice:
+        console.print(Text(result.advice))
     if result.task == "caption":
         console.print(Text(f"Use it: sonho caption {result.folder} PICTURE"))
     elif result.task == "generate":

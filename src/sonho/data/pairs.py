@@ -58,7 +58,7 @@ def read_pairs(job: Job, shares: Shares) -> tuple[Tokenizer, Tokenizer | None, d
     """The target's tokenizer, the source's (None: one serves both), the parts and notes; reads three times.
 
     A pair goes where its source goes: near duplicates of a source share a side, whatever their translations.
-    Tokenizers are fitted on all but the test where the job has none.
+    Tokenizers are fitted on all but the test where the job has none, pieces of words on the training part alone.
     """
     if next(iter_pairs(job.files, job.config), None) is None:
         shown = ", ".join(display_name(Path(file)) for file in job.files[:2])
@@ -136,13 +136,17 @@ def pair_digest(source: str, target: str) -> str:
 
 
 def _fit(job: Job, steps: Steps, split: RecordSplit) -> tuple[Tokenizer, Tokenizer | None]:
-    """The target's tokenizer and the source's, on all pairs but the test's; None where the vocabulary is shared."""
+    """The target's tokenizer and the source's (None where the vocabulary is shared), fitted on all but the test.
 
-    def texts(sides: Sequence[int]) -> Iterator[str]:
+    Pieces of words are learned from the training part alone, as everywhere: see `passes.read_stream`.
+    """
+
+    def texts(places: Sequence[int]) -> Iterator[str]:
         for block in _blocks(iter_pairs(job.files, job.config), steps):
-            is_test = split.sides(split.hash([source for source, _ in block]))["test"]
-            for pair in compress(block, (~is_test).tolist()):
-                yield from (pair[side] for side in sides)
+            sides = split.sides(split.hash([source for source, _ in block]))
+            learned = sides["train"] if job.config.level == "subword" else ~sides["test"]
+            for pair in compress(block, learned.tolist()):
+                yield from (pair[place] for place in places)
 
     if job.config.shared_vocab:
         return fit_tokenizer(texts((0, 1)), job.config, seed=job.seed), None

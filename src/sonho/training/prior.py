@@ -9,8 +9,8 @@ Shapes: M predictions, V vocabulary, F features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,6 +65,19 @@ def check_prior(config: Config) -> None:
         raise UsageError("model.prior=ngram counts text whatever its labels; leave it out, or model.condition")
     if config.data.objective == "last":
         raise UsageError("model.prior=ngram needs predictions of every position; leave out data.objective=last")
+
+
+def prior_advice(config: Config, bits_per_char: float, baselines: Mapping[str, float]) -> str:
+    """A line for a network that n-grams of its own text beat; empty where they do not, or no prior can stand there."""
+    better = {name: bits for name, bits in baselines.items() if "-gram" in name and bits < bits_per_char}
+    if not better or config.model.prior != "none":
+        return ""
+    try:
+        check_prior(replace(config, model=replace(config.model, prior="ngram")))
+    except UsageError:
+        return ""
+    best = min(better, key=lambda name: better[name])
+    return f"{best} does better than the network alone; with --prior ngram such counts stand beside it"
 
 
 def prior_note(prior: Arrays, num_tokens: int) -> str:

@@ -36,7 +36,7 @@ from sonho.training.ending import read_end
 from sonho.training.labelling import LabellingTask
 from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import intervals
-from sonho.training.prior import count_parts, learn_gate, prior_note
+from sonho.training.prior import count_parts, learn_gate, prior_advice, prior_note
 from sonho.training.task import Task
 from sonho.training.trainer import Trainer
 from sonho.training.translation import TranslationTask
@@ -68,6 +68,7 @@ class Result:
     # The same parts with the n-gram prior, where there is one: figures of their own, never mixed up with the pure ones.
     validation_with_prior: Report | None = None
     test_with_prior: Report | None = None
+    advice: str = ""  # what would do better, in a line
 
 
 class Session:
@@ -240,6 +241,8 @@ class Session:
         validation, test = self.corpus.validation, self.corpus.test
         if validation is not None:
             result.validation = self._report(kept, "validation", validation)
+            if isinstance(result.validation, Report):
+                result.advice = prior_advice(self.config, result.validation.bits_per_char, self.baselines)
         if self.prior:
             self._add_prior(kept, result)
         if self.end_tokens and validation is not None:
