@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from html import escape
 from pathlib import Path
 
@@ -21,7 +22,8 @@ seconds of wall clock, counted from the cold start of its process, and is then s
 *Split.* The last tenth of a text is the test part (AG News: a tenth of the titles, by hash), read for the score only.
 Of the rest, a fiftieth (at least 10,000 bytes) is the validation part, as `sonho train` by the clock holds it out: by
 it every entrant keeps its best weights, and by it the settings of the peers were picked, in trials that are not part of
-their time. *Protocols.* The first figure is of one stream with everything that a model remembers; in brackets, cold
+their time: rates in trials of the whole budget, of 180 s for 600, and dropout, from 180 s on, in trials of the whole
+budget. *Protocols.* The first figure is of one stream with everything that a model remembers; in brackets, cold
 windows of 256 characters, each by itself. What exactly is done stands at the top of `benchmarks/board/scoring.py`. Of
 xz it is what the test part adds to a file of all that was before it; in brackets, the test part by itself. Every figure
 is the median of the seeds that are there.
@@ -82,6 +84,8 @@ def verdict(results: Results, text: str) -> list[str]:
         known = {title: loss for title, loss in others.items() if loss is not None}
         better = [f"{title} ({loss:.3f})" for title, loss in known.items() if loss < mine]
         said = f"behind {', '.join(better)}" if better else f"ahead of all {len(known)} peers"
+        missing = [title for title, loss in others.items() if loss is None]
+        said += f"; not run: {', '.join(missing)}" if missing else ""
         lines.append(f"- {budget:g} s: sonho ({mine:.3f}) is {said}.")
     return lines
 
@@ -100,6 +104,7 @@ def picture(results: Results) -> str:
 def picked(results: Results) -> list[str]:
     """The settings that were picked for the peers."""
     rows = [cell for cell in results.cells if cell["seed"] == 0 and _choices(cell)]
+    rows.sort(key=lambda cell: (cell["text"], cell["entrant"], cell["budget"]))
     if not rows:
         return []
     lines = ["## What was picked on the validation part", ""]
@@ -137,6 +142,8 @@ def where(results: Results) -> list[str]:
     lines = ["## Where and how", "", f"{', '.join(machines)}; commits {', '.join(commits)}; {dates[0]} to {dates[-1]}."]
     lines.append(f"Load before a cell: median {loads[len(loads) // 2]:.1f}, at most {loads[-1]:.1f}.")
     if timed:
+        seeds = sorted(Counter((cell["text"], cell["entrant"], cell["budget"]) for cell in timed).values())
+        lines.append(f"Seeds of a figure: {seeds[0] if seeds[0] == seeds[-1] else f'{seeds[0]} to {seeds[-1]}'}.")
         late = max(timed, key=lambda cell: cell["seconds"] / cell["budget"])
         lines.append(f"The latest: {_title(late)}, {late['seconds']:.1f} s of {late['budget']:g} ({late['text']}).")
     cut = {cell["text"]: cell["left_out"] for cell in results.cells if cell.get("left_out")}

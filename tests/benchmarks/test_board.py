@@ -184,7 +184,8 @@ def test_a_cell_that_is_there_is_the_trial_of_its_settings(results, tmp_path, mo
 def test_the_page_gives_medians_and_says_plainly_who_is_ahead(results):
     written = page(results)
     assert "| sonho | 9 | 1.500 (1.600) | 1.450 (1.550) |" in written
-    assert "- 60 s: sonho (1.450) is behind transformer 4 x 128 (1.350)." in written
+    assert "- 60 s: sonho (1.450) is behind transformer 4 x 128 (1.350); not run: nn.GRU 256" in written
+    assert "Seeds of a figure: 3." in written
     assert "&lt;b&gt;<br><br>of &amp; it" in written
 
 
