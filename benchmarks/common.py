@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sonho.errors import SonhoError
 from sonho.native import library
@@ -45,6 +49,20 @@ def machine() -> dict[str, Any]:
 
 def load() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def gigaflops(seconds: float = 1.0) -> float:
+    """How many a second the machine makes just now with all its threads, in float32 products (512, 512) by (512, 512).
+
+    Processors that are shared become slower and faster by the hour, which no load average shows.
+    """
+    matrix, times = np.ones((512, 512), np.float32), []
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        each = time.perf_counter()
+        matrix @ matrix
+        times.append(time.perf_counter() - each)
+    return 2 * 512**3 / statistics.median(times) / 1e9
 
 
 def installed(*names: str, python: str = sys.executable) -> dict[str, str]:

@@ -28,7 +28,7 @@ from board.page import write_page
 from board.peer import Peer
 from board.results import Cell, Results
 from board.texts import SOURCES, Texts, write_texts
-from common import commit, machine
+from common import commit, gigaflops, machine
 from workers import peers_python
 
 BUDGETS = (10.0, 60.0, 180.0, 600.0)
@@ -90,7 +90,7 @@ class Board:
     def run(self, entrant: Entrant, settings: dict[str, Any], key: Cell, *, scored: bool = True) -> Cell:
         """Let an entrant learn, then, unless it is a trial, score it. Raises RuntimeError where its process fails."""
         texts = self.texts(key["text"], key["seed"])
-        where = machine()
+        where = {**machine(), "gigaflops": round(gigaflops(), 1)}
         python = peers_python() if entrant.keras else sys.executable
         if python is None:
             raise RuntimeError("the environment of the peers is not there; `make bench` makes it")

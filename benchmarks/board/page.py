@@ -141,6 +141,12 @@ def where(results: Results) -> list[str]:
     dates = sorted({cell["date"] for cell in results.cells})
     lines = ["## Where and how", "", f"{', '.join(machines)}; commits {', '.join(commits)}; {dates[0]} to {dates[-1]}."]
     lines.append(f"Load before a cell: median {loads[len(loads) // 2]:.1f}, at most {loads[-1]:.1f}.")
+    known = sorted(speed for cell in results.cells if (speed := cell["machine"].get("gigaflops")))
+    if known:
+        lines.append(
+            f"Products of float32 before a cell (in {len(known)} of {len(results.cells)}): median"
+            f" {known[len(known) // 2]:.0f} GFLOP/s, from {known[0]:.0f} to {known[-1]:.0f}."
+        )
     if timed:
         seeds = sorted(Counter((cell["text"], cell["entrant"], cell["budget"]) for cell in timed).values())
         lines.append(f"Seeds of a figure: {seeds[0] if seeds[0] == seeds[-1] else f'{seeds[0]} to {seeds[-1]}'}.")
@@ -188,7 +194,7 @@ def _number(value: float | None) -> str:
 
 def _choices(cell: Cell) -> list[str]:
     entrant = next((each for each in ENTRANTS if each.name == cell["entrant"]), None)
-    return [choice.setting for choice in entrant.choices] if entrant else []
+    return list(dict.fromkeys(choice.setting for choice in entrant.choices)) if entrant else []
 
 
 def _title(cell: Cell) -> str:
