@@ -52,9 +52,8 @@ class Board:
             settings = self.picked(text, entrant, budget)
             if old is not None and (not entrant.choices or old["settings"] == settings):
                 return
-            trial = self.results.trial(**key, settings=settings)  # what was picked may have had the whole budget
-            scored = trial is not None and "stream" in trial
-            self.results.add(trial if trial is not None and scored else self.run(entrant, settings, key))
+            trial = self.results.trial(**key, settings=settings) or {}  # one of the whole budget has its scores
+            self.results.add(trial if "stream" in trial else self.run(entrant, settings, key))
         except RuntimeError as error:
             print(f"{text}, {entrant.name}, {budget:g} s: {error}", flush=True)
 
@@ -88,7 +87,7 @@ class Board:
         return float(trial["validation"])
 
     def run(self, entrant: Entrant, settings: dict[str, Any], key: Cell, *, scored: bool = True) -> Cell:
-        """Let an entrant learn, then, unless it is a trial, score it. Raises RuntimeError where its process fails."""
+        """Let an entrant learn, then score it where `scored`. Raises RuntimeError where its process fails."""
         texts = self.texts(key["text"], key["seed"])
         where = {**machine(), "gigaflops": round(gigaflops(), 1)}
         python = peers_python() if entrant.keras else sys.executable

@@ -121,7 +121,7 @@ def test_a_network_that_its_counts_beat_is_told_of_them(text, tmp_path, model, d
     assert ("--prior ngram" in result.advice) == advised
 
 
-def test_a_network_that_beats_its_counts_is_told_nothing(text):
+def test_a_network_that_beats_its_counts_is_told_nothing():
     names = {"7-gram Kneser-Ney": 2.0, "xz": 1.0}
     config = build_config({})
     assert prior_advice(config, 1.9, names) == ""
