@@ -59,6 +59,18 @@ def test_the_first_piece_is_that_of_the_frozen_model():
     )
 
 
+def test_advancing_learns_what_predicting_learns():
+    file, tokens = make_file(), draw(2, 50)
+    told, silent = (AdaptiveStepper(file, Adaptation(interval=8)) for _ in range(2))
+    state = told.forward(tokens, told.initial_state(2))[1]
+    after = silent.advance(tokens, silent.initial_state(2))
+    for one, other in zip(state, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name, array in told.model_file.arrays.items():
+        np.testing.assert_array_equal(silent.model_file.arrays[name], array)
+        assert not np.array_equal(array, file.arrays[name])
+
+
 def test_a_habit_of_the_text_is_picked_up():
     stepper = AdaptiveStepper(make_file(), Adaptation(rate=0.02, interval=16))
     tokens = np.tile([1, 2, 3, 4, 5, 6], 200)[None]

@@ -104,5 +104,5 @@ class _worse:
     def initial_state(self, batch_size, condition=None):
         return ()
 
-    def forward(self, tokens, state):
-        return np.zeros((*tokens.shape, self.vocab_size), np.float32), ()
+    def advance(self, tokens, state):
+        return ()

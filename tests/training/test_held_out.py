@@ -38,5 +38,9 @@ def test_the_size_of_all_inputs_counts(text):
 
 
 def test_the_share_never_exceeds_the_setting():
-    assert validation_share(0, 0.1) == validation_share(1000, 0.1) == 0.1
-    assert validation_share(1000, 0.0) == 0.0
+    assert validation_share(0, 0.1, 60.0) == validation_share(1000, 0.1, 60.0) == 0.1
+    assert validation_share(1000, 0.0, 60.0) == 0.0
+
+
+def test_a_run_of_seconds_holds_out_less_of_a_long_text():
+    assert [validation_share(20_000_000, 0.1, seconds) for seconds in (1.0, 60.0, 600.0)] == [0.0005, 0.0045, 0.01]

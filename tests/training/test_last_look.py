@@ -1,5 +1,7 @@
 """What the trainer's last look at the held-out part told is not worked out a second time when the run is measured."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from sonho.config import build_config
@@ -75,3 +77,19 @@ def test_another_part_is_not_taken_for_it(task, looks):
     report, _ = task.report(task.corpus.train)
     assert report.num_tokens > task.corpus.validation.num_tokens
     assert len(looks) == 2
+
+
+@pytest.mark.parametrize(("few_words", "wanted"), [(4096, 240), (4.5, 60)])
+def test_of_many_words_fewer_gradients_and_tokens_are_measured(text, tmp_path, looks, monkeypatch, few_words, wanted):
+    config = build_config({"model": {"hidden_size": 8}, "training": {"minutes": 1.0}})
+    corpus = build_corpus([text], config.data, seed=0, folder=tmp_path / "data")
+    assert corpus.tokenizer.vocab_size == 18
+    monkeypatch.setattr(language, "FEW_WORDS", few_words)
+    monkeypatch.setattr(language, "TRIAL_LOGITS", 18 * 50)
+    seen = []
+    monkeypatch.setattr(language, "measure_rms", lambda *model_and_part, gradients: seen.append(gradients))
+    task = LanguageTask(config, corpus, lambda said: None)
+    task.finish(SimpleNamespace(record={}))
+    assert seen == [wanted]
+    task.closing_seconds()
+    assert looks == [50, 50]

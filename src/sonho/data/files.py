@@ -18,9 +18,10 @@ from sonho.errors import DataError, InputNotFoundError, StorageError, UsageError
 
 BLOCK_BYTES = 4 << 20  # a block of text is up to four times larger once decoded, and its ids as large again
 COMPRESSED = (".gz", ".xz", ".zst")
+JSON_LINES = (".jsonl", ".ndjson")
 
 _spooled: dict[object, Path] = {}  # a pipe can be read once; its copy serves every later pass
-_names: dict[Path, str] = {}  # what the person called the pipe behind a copy
+_names: dict[Path, str] = {}  # what the person called the pipe or the file behind a copy
 
 
 def expand(paths: Sequence[str | Path]) -> list[Path]:
@@ -37,8 +38,13 @@ def expand(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def display_name(path: Path) -> str:
-    """How messages call a file: pipes by what the person wrote, not by the copy's name."""
+    """How messages call a file: copies by what the person wrote, not by the copy's name."""
     return _names.get(path, str(path))
+
+
+def name_copy(copy: Path, name: str) -> None:
+    """Let messages call a copy by another name."""
+    _names[copy] = name
 
 
 def format_suffix(path: Path) -> str:
@@ -168,7 +174,8 @@ def _spool(source: Any, name: str) -> Path:
     except OSError as error:
         reason = error.strerror or error
         raise StorageError(f"cannot copy {name} to {folder}: {reason}; set TMPDIR to a larger disk") from None
-    _spooled[source], _names[copy] = copy, "standard input" if name == "-" else name
+    _spooled[source] = copy
+    name_copy(copy, "standard input" if name == "-" else name)
     return copy
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sonho.config import DataConfig
 from sonho.data.characters import blank, read_characters
 from sonho.data.dialogue import check_speakers, speaker_lines
-from sonho.data.files import display_name, expand, format_suffix
+from sonho.data.files import JSON_LINES, display_name, expand, format_suffix
 from sonho.data.items import read_item_blocks
 from sonho.data.labels import is_labelled
 from sonho.data.objects import read_jsonl, read_parquet
@@ -160,6 +160,6 @@ def _rows_of(file: Path, config: DataConfig, *, beside: bool = False) -> Iterato
         return iter([[read_sound(file), *([_label_of(file)] if beside and is_labelled(config) else [])]])
     if suffix in (".csv", ".tsv", ".tab"):
         return read_table(file, config, "," if suffix == ".csv" else "\t", beside=beside)
-    if suffix in (".jsonl", ".ndjson"):
+    if suffix in JSON_LINES:
         return read_jsonl(file, config, beside=beside)
     return read_parquet(file, config, beside=beside) if suffix == ".parquet" else None

@@ -20,6 +20,7 @@ from sonho.data.pairs import encode_pairs, iter_pairs, read_pairs
 from sonho.data.parts import Part
 from sonho.data.passes import Job, read_records, read_stream
 from sonho.data.pictures import Pictures, read_pictures
+from sonho.data.sample import spread_sample
 from sonho.data.sources import iter_blocks
 from sonho.data.splits import data_kind, read_shares
 from sonho.errors import DataError, UsageError
@@ -50,6 +51,10 @@ def tokenise(job: Job) -> Corpus:
 
     Raises DataError where there is too little to learn from.
     """
+    files, sample_note = spread_sample([Path(file) for file in job.files], job.config)
+    if sample_note and job.numbered:
+        raise UsageError("data.vectors has a row for each record, so all are read; leave out data.sample_megabytes")
+    job = replace(job, files=files)
     kind, shares = data_kind(job.config), read_shares(job.config)
     if job.config.pairs and (kind != "records" or job.labelled or job.numbered):
         raise UsageError("data.pairs are records, a text and its translation; leave out labels and vectors")
@@ -84,6 +89,8 @@ def tokenise(job: Job) -> Corpus:
             own = replace(job, files=files, tokenizer=tokenizer, source_tokenizer=source_tokenizer, text=None)
             parts[name] = encode_whole(own, name)
             notes.append(f"{name}: {', '.join(map(display_name, files))}")
+    if sample_note:
+        notes.insert(0, sample_note)
     if source_tokenizer is not None:
         notes.append(f"source: {vocabulary_note(source_tokenizer)}")
     notes += [] if job.pictures is None else job.pictures.notes()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sonho.data.parts import Part
     from sonho.storage.model_file import ModelFile
 
+CACHED_LOGITS = 1 << 17
 NGRAM_CHUNK = 2**19  # tokens scored at a time, so that memory stays bounded
 NGRAM_RECORDS = 4096
 
@@ -131,10 +132,14 @@ def ngram_of(model_file: ModelFile) -> NgramModel:
 
 def target_nats(logits: np.ndarray, targets: np.ndarray) -> NDArray[np.float64]:
     """The surprise (M,) in nats of targets (M,) under logits (M, V), summed up in float64."""
-    highest = logits.max(axis=-1, keepdims=True)
-    total = np.exp(logits - highest).sum(axis=-1, dtype=np.float64)
-    chosen = np.take_along_axis(logits, targets[:, None], axis=-1) - highest
-    nats: NDArray[np.float64] = np.log(total) - chosen[:, 0]
+    nats = np.empty(len(logits), np.float64)
+    rows = max(1, CACHED_LOGITS // logits.shape[-1])  # so few that what is made of them stays in the cache
+    for at in range(0, len(logits), rows):
+        some = logits[at : at + rows]
+        highest = some.max(axis=-1, keepdims=True)
+        total = np.exp(some - highest).sum(axis=-1, dtype=np.float64)
+        chosen = np.take_along_axis(some, targets[at : at + rows, None], axis=-1) - highest
+        nats[at : at + rows] = np.log(total) - chosen[:, 0]
     return nats
 
 

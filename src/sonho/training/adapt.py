@@ -90,7 +90,9 @@ class AdaptiveStepper:
 
     def advance(self, tokens: Array, state: State) -> State:
         """Learn from `tokens` (N, T); the state after them."""
-        return self.forward(tokens, state)[1]
+        for _, after in self._read(tokens, state):
+            state = after
+        return state
 
     def forward(self, tokens: Array, state: State) -> tuple[Array, State]:
         """`tokens` (N, T) to logits (N, T, V), each from the weights as they were when it was read, and the state.
@@ -98,15 +100,9 @@ class AdaptiveStepper:
         The last token's prediction is learned from when the next call goes on from the state that this one gave.
         """
         pieces = [np.empty((len(tokens), 0, self.vocab_size), np.float32)]
-        ids = torch.from_numpy(np.ascontiguousarray(tokens, np.int64))
-        for at in range(0, ids.shape[1], self._adaptation.interval):
-            piece = ids[:, at : at + self._adaptation.interval]
-            going_on = self._waiting is not None and bool(state) and state[0] is self._waiting[2][0]
-            self._learn(piece[:, :1] if going_on else None)
-            logits, after = self._model(piece, self._tensors(state))
-            pieces.append(logits.detach().numpy())
-            state = _arrays(detach(after))
-            self._waiting = (logits, piece, state)
+        for logits, after in self._read(tokens, state):
+            pieces.append(logits)
+            state = after
         return np.concatenate(pieces, axis=1), state
 
     @property
@@ -114,6 +110,18 @@ class AdaptiveStepper:
         """The model as it is now, after everything that it was fed."""
         self._learn(None)
         return replace(self._start, arrays=to_arrays(self._model))
+
+    def _read(self, tokens: Array, state: State) -> Iterator[tuple[Array, State]]:
+        """The logits of every few tokens and the state after them, each learned from when the next are read."""
+        ids = torch.from_numpy(np.ascontiguousarray(tokens, np.int64))
+        for at in range(0, ids.shape[1], self._adaptation.interval):
+            piece = ids[:, at : at + self._adaptation.interval]
+            going_on = self._waiting is not None and bool(state) and state[0] is self._waiting[2][0]
+            self._learn(piece[:, :1] if going_on else None)
+            logits, after = self._model(piece, self._tensors(state))
+            state = _arrays(detach(after))
+            self._waiting = (logits, piece, state)
+            yield logits.detach().numpy(), state
 
     def _learn(self, following: Tensor | None) -> None:
         """One step from the logits that wait; `following` (N, 1) are the tokens after theirs, if they are known."""
@@ -183,14 +191,25 @@ def read(stepper: Stepper, tokenizer: Tokenizer, part: Part, *, limit: int = 0) 
     Raises DataError where there is nothing to predict.
     """
     tally = Tally(tokenizer)
-    pieces = _stream(part, limit) if part.offsets is None else _records(part, part.offsets, tokenizer.eos_id, limit)
     state: State = ()
-    for inputs, targets, fresh in pieces:
+    for inputs, targets, fresh in _pieces(part, tokenizer, limit):
         logits, state = stepper.forward(inputs, stepper.initial_state(len(inputs)) if fresh else state)
         scored = targets >= 0
         correct = int((logits.argmax(axis=-1) == targets)[scored].sum())
         tally.add(float(target_nats(logits[scored], targets[scored]).sum()), correct, targets)
     return tally.report(left_out=part.unknown)
+
+
+def learn(stepper: Stepper, tokenizer: Tokenizer, part: Part) -> None:
+    """Let `stepper` read `part` and learn, as `read` does, without telling how well it predicted."""
+    state: State = ()
+    for inputs, _, fresh in _pieces(part, tokenizer):
+        state = stepper.advance(inputs, stepper.initial_state(len(inputs)) if fresh else state)
+
+
+def _pieces(part: Part, tokenizer: Tokenizer, limit: int = 0) -> Iterator[tuple[Array, Array, bool]]:
+    """Inputs and targets (N, T), -100 where there is none, and whether the state begins anew."""
+    return _stream(part, limit) if part.offsets is None else _records(part, part.offsets, tokenizer.eos_id, limit)
 
 
 def _stream(part: Part, limit: int) -> Iterator[tuple[Array, Array, bool]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sonho.config import TrainingConfig
+from sonho.config import Config, TrainingConfig
 from sonho.errors import UsageError
 
 DEFAULT_MINUTES = 5.0
@@ -43,3 +43,9 @@ def make_budget(config: TrainingConfig, steps_per_epoch: int) -> Budget:
     if config.epochs:
         return Budget(0.0, max(1, round(config.epochs * steps_per_epoch)))
     return Budget((config.minutes or DEFAULT_MINUTES) * 60.0, 0)
+
+
+def language_seconds(config: Config) -> float:
+    """Seconds of a language model's run by the clock; 0.0 for one by steps or epochs, and for what is no such model."""
+    language = config.model.task == "generate" and config.model.cell != "ngram"
+    return make_budget(config.training, 1).seconds if language else 0.0

@@ -17,7 +17,7 @@ from sonho.data.parts import MemoryStore
 from sonho.evaluation.evaluate import evaluate
 from sonho.storage.model_file import ModelFile
 from sonho.text import Tokenizer
-from sonho.training.adapt import AdaptiveStepper, read
+from sonho.training.adapt import AdaptiveStepper, learn
 
 # Tokens of the end that are read, and the least of which half can tell whether it helps.
 MOST_TOKENS, LEAST_TOKENS = 20_000, 4_000
@@ -49,11 +49,11 @@ def read_end(model_file: ModelFile, part: Part, tokens: int) -> Ending | None:
     first, second = (_as_part(half, tokenizer) for half in np.array_split(ids, 2))
     before = evaluate(model_file, second).loss
     stepper = AdaptiveStepper(model_file)
-    read(stepper, tokenizer, first)
+    learn(stepper, tokenizer, first)
     after = evaluate(stepper.model_file, second).loss
     if after >= before:
         return None
-    read(stepper, tokenizer, second)
+    learn(stepper, tokenizer, second)
     return Ending(stepper.model_file, tokens, before, after)
 
 

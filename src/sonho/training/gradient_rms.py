@@ -28,7 +28,7 @@ MOST_GRADIENTS = 256
 def measure_rms(model: LanguageModel, part: Part, *, gradients: int = MOST_GRADIENTS) -> Arrays:
     """The codes (uint8) of every parameter of `model`, by name, from about so many gradients."""
     names, parameters = zip(*model.named_parameters(), strict=True)
-    squares = [torch.zeros_like(parameter, dtype=torch.float64) for parameter in parameters]
+    squares = [torch.zeros_like(parameter) for parameter in parameters]
     model.eval()
     count = 0
     for stretch in range(STRETCHES):
@@ -37,11 +37,10 @@ def measure_rms(model: LanguageModel, part: Part, *, gradients: int = MOST_GRADI
             logits, state = model(torch.from_numpy(inputs), state)
             loss = F.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten())
             for square, gradient in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
-                square.addcmul_(gradient.double(), gradient.double())
+                square.addcmul_(gradient, gradient)
             count, state = count + 1, detach(state)
-    return {
-        name: encode_rms(np.sqrt(square.numpy() / max(count, 1))) for name, square in zip(names, squares, strict=True)
-    }
+    means = (square.double().numpy() / max(count, 1) for square in squares)
+    return {name: encode_rms(np.sqrt(mean)) for name, mean in zip(names, means, strict=True)}
 
 
 def encode_rms(values: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -35,10 +35,11 @@ Say = Callable[[str], None]
 VALIDATION_TOKENS = 200_000
 # Samples while it learns are of the commonest labels only.
 LABELS_SHOWN = 4
-# How long measuring takes is found out with so much of it.
-TRIAL_TOKENS, TRIAL_GRADIENTS = 10_000, 8
-# The gradients' statistics of a run of seconds are taken from fewer gradients: so many for each second.
-GRADIENTS_A_SECOND = 4.0
+# How long measuring takes is found out with so much of it: tokens, but fewer where they have many logits.
+TRIAL_TOKENS, TRIAL_LOGITS, TRIAL_GRADIENTS = 10_000, 2**25, 8
+# The gradients' statistics of a run of seconds are taken from fewer gradients: so many for each second, and still fewer
+# with more tokens in the vocabulary, where a gradient takes as much longer.
+GRADIENTS_A_SECOND, FEW_WORDS = 4.0, 4096
 # A step of adapting takes so many times as long as a gradient alone.
 ADAPTING_A_GRADIENT = 1.5
 # The n-grams to beat are counted on this much of the training part: their memory is not the user's. By the clock on at
@@ -159,8 +160,8 @@ class LanguageTask:
             tokens += VALIDATION_TOKENS  # the trainer's own last look
         if not parts:
             return 0.0
-        trial = min(parts[0].num_tokens, TRIAL_TOKENS)
-        return tokens / trial * seconds_of(lambda: self._report(parts[0], TRIAL_TOKENS))
+        trial = min(parts[0].num_tokens, TRIAL_TOKENS, TRIAL_LOGITS // self.tokenizer.vocab_size)
+        return tokens / trial * seconds_of(lambda: self._report(parts[0], trial))
 
     def finishing_seconds(self) -> float:
         return self._gradients() * self._seconds_a_gradient() if self._is_adaptable() else 0.0
@@ -215,7 +216,8 @@ class LanguageTask:
         """How many gradients the statistics at the end are taken from."""
         if not self.config.training.minutes:
             return MOST_GRADIENTS
-        wanted = round(GRADIENTS_A_SECOND * 60.0 * self.config.training.minutes)
+        few = min(1.0, FEW_WORDS / self.tokenizer.vocab_size)
+        wanted = round(GRADIENTS_A_SECOND * few * 60.0 * self.config.training.minutes)
         return min(max(wanted, TRIAL_GRADIENTS), MOST_GRADIENTS)
 
     def _seconds_a_gradient(self) -> float:

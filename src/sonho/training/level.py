@@ -11,13 +11,14 @@ from collections.abc import Collection, Sequence, Set
 from dataclasses import replace
 
 from sonho.config import Config, DataConfig
-from sonho.data.files import expand, input_bytes
+from sonho.data.files import expand
 from sonho.data.prepare import is_prepared
+from sonho.data.sample import sampled_bytes, spread_sample
 from sonho.data.sources import iter_text
 from sonho.evaluation.kneser_ney import fit_orders
 from sonho.text import fit_tokenizer, masked_ids
 from sonho.text.subword import library_is_installed
-from sonho.training.budget import make_budget
+from sonho.training.budget import language_seconds
 
 # Texts of fewer bytes are read often enough as letters, and have too few words of each kind to learn pieces from.
 # Between the two it depends on the time: letters where there is a second for so many bytes.
@@ -44,22 +45,24 @@ def choose_level(config: Config, given: Set[str], paths: Sequence[str]) -> str:
 
     Raises what `expand` and `iter_text` do: the beginning of the text is looked at, all of one of `COUNTED_BYTES`.
     """
-    data, model = config.data, config.model
-    seconds = make_budget(config.training, 1).seconds
-    language = model.task == "generate" and model.cell != "ngram" and model.condition == "none"
+    data, seconds = config.data, language_seconds(config)
     pieces_fit = data.kind != "windows" and data.objective == "all" and data.strip == "none"
-    if not (seconds and language and pieces_fit and library_is_installed()) or given & OF_THE_TOKENS:
+    pieces_fit = pieces_fit and config.model.condition == "none" and library_is_installed()
+    if not (seconds and pieces_fit) or given & OF_THE_TOKENS:
         return ""
     if any(is_prepared(path) for path in paths):
         return ""
-    size = input_bytes(expand(paths))
-    if not (wants_pieces(size, seconds) and has_words(next(iter_text(paths, data), "")[:LOOKED_AT])):
+    files = expand(paths)
+    size = sampled_bytes(files, data)
+    if not (wants_pieces(size, seconds) and has_words(next(iter_text(files, data), "")[:LOOKED_AT])):
         return ""
     most = next(most for limit, most in PIECES if limit is None or size <= limit)
     pieces = replace(data, level="subword", max_vocab=most)
     if size <= COUNTED_BYTES:
-        may_count = data.kind == "stream" and seconds >= SECONDS_FOR_COUNTING
-        if not (may_count and counts_favour("".join(iter_text(paths, data)), pieces, data)):
+        if data.kind != "stream" or seconds < SECONDS_FOR_COUNTING:
+            return ""
+        read, _ = spread_sample(files, data)
+        if not counts_favour("".join(iter_text(read, data)), pieces, data):
             return ""
     data.level, data.max_vocab = pieces.level, pieces.max_vocab
     return (

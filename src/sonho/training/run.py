@@ -32,6 +32,7 @@ from sonho.training.grow import grown_model
 from sonho.training.held_out import choose_validation
 from sonho.training.language import Say
 from sonho.training.level import choose_level
+from sonho.training.long_text import choose_sample
 from sonho.training.plan import Plan, fill, intervals, plan, step_tokens
 from sonho.training.plan_captions import plan_captions, prepare_captions
 from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
@@ -138,9 +139,8 @@ def _fresh(
             config.model = replace(start.model, **beside)
             given |= {f"model.{key}" for key in to_dict(config.model)}
         tokenizer, source_tokenizer = start.tokenizer, start.source_tokenizer
-    choose_validation(config, given, paths)
-    if not init and (chosen := choose_level(config, given, paths)):
-        say(chosen)
+    for line in _choose_data(config, given, paths, may_cut=not init):
+        say(line)
     corpus = build_corpus(
         paths,
         config.data,
@@ -210,11 +210,19 @@ def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str
     set_threads(config)
     config = prepared(config, given, paths)
     with tempfile.TemporaryDirectory() as folder:
-        choose_validation(config, given, paths)
-        chosen = choose_level(config, given, paths)
+        chosen = _choose_data(config, given, paths, may_cut=True)
         corpus = build_corpus(paths, config.data, seed=config.training.seed, folder=Path(folder, "data"))
         made = planned(config, given, corpus, 0.0)
-    return (*filter(None, [chosen]), *corpus.notes, *made.lines)
+    return (*chosen, *corpus.notes, *made.lines)
+
+
+def _choose_data(config: Config, given: Set[str], paths: Sequence[str], *, may_cut: bool) -> list[str]:
+    """What a run by the clock reads of the text, holds out and, where it `may_cut` words, calls a token; sentences."""
+    chosen = [choose_sample(config, given, paths)]
+    choose_validation(config, given, paths)
+    if may_cut:
+        chosen.append(choose_level(config, given, paths))
+    return [line for line in chosen if line]
 
 
 def prepared(config: Config, given: Set[str], paths: Sequence[str]) -> Config:
