@@ -162,8 +162,8 @@ class DataConfig:
     stride: Annotated[int, Ge(1)] = _help(3, "windows: distance between starts")
     sample_megabytes: Annotated[float, Ge(0)] = _help(
         0.0,
-        "of a longer input learn from pieces spread evenly over it, so many megabytes together (plain text and JSON "
-        "lines); 0 = all, but by the clock no more than there is time for",
+        "of a longer input (plain text, JSON lines) learn from pieces spread evenly over it, so many megabytes "
+        "together; 0 = all; unless given, by the clock what there is time for",
     )
     prepare_megabytes: Annotated[float, Ge(0)] = _help(
         64.0, "inputs larger than this are tokenised into memory-mapped shards first"
