@@ -20,7 +20,7 @@ The best model in the minutes that there are, in nats per character (less is bet
 seconds of wall clock, counted from the cold start of its process, and is then scored on text that it has never seen.
 
 *Split.* The last tenth of a text is the test part (AG News: a tenth of the titles, by hash), read for the score only.
-Of the rest, a fiftieth (at least 10,000 bytes) is the validation part, as `sonho train` by the clock holds it out: by
+Of the rest, a fiftieth (at least 10,000 bytes) is the validation part, as `sonho train --minutes 1` holds it out: by
 it every entrant keeps its best weights, and by it the settings of the peers were picked, in trials that are not part of
 their time: rates in trials of the whole budget, of 180 s for 600, and dropout, from 180 s on, in trials of the whole
 budget. *Protocols.* The first figure is of one stream with everything that a model remembers; in brackets, cold

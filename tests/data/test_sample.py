@@ -166,10 +166,16 @@ def test_an_error_says_that_its_place_is_one_of_the_sample(write):
         build_corpus([path], DataConfig(sample_megabytes=0.02), seed=0)
 
 
-def test_rows_of_vectors_cannot_be_sampled(write):
+@pytest.mark.parametrize("beside", [{"vectors": "v.npy"}, {"pairs": True}], ids=str)
+def test_records_with_something_beside_them_cannot_be_sampled(write, beside):
     path = write("a.txt", "".join(LINES))
     with pytest.raises(UsageError, match=r"leave out data\.sample_megabytes"):
-        build_corpus([path], DataConfig(kind="records", vectors="v.npy", sample_megabytes=0.02), seed=0)
+        build_corpus([path], DataConfig(kind="records", sample_megabytes=0.02, **beside), seed=0)
+
+
+def test_less_than_a_byte_is_no_sample(write):
+    path = write("a.txt", "".join(LINES))
+    assert spread_sample([path], DataConfig(sample_megabytes=1e-9)) == ([path], "")
 
 
 def test_a_disk_that_refuses_the_copies_is_a_storage_error(write, tmp_path, monkeypatch):

@@ -59,8 +59,9 @@ def spread_sample(files: Sequence[Path], config: DataConfig) -> tuple[list[Path]
 
     Raises DataError for an input that cannot be cut, StorageError if the disk refuses the copies.
     """
-    total = input_bytes(files) if config.sample_megabytes else 0
-    wanted = min(total, round(config.sample_megabytes * 1e6))
+    if not config.sample_megabytes:
+        return list(files), ""
+    total, wanted = input_bytes(files), sampled_bytes(files, config)
     if wanted == total:
         return list(files), ""
     if whole := [file for file in files if not can_be_sampled(file)]:
@@ -73,9 +74,9 @@ def spread_sample(files: Sequence[Path], config: DataConfig) -> tuple[list[Path]
     for number, file in enumerate(files):
         size = file.stat().st_size
         # A span may go on into the next file: each has its part of it.
+        ended = bisect_right(spans, first, key=lambda span: span[1])
         begun = bisect_left(spans, first + size, key=lambda span: span[0])
-        over = bisect_right(spans, first, key=lambda span: span[1])
-        own = [(max(begin - first, 0), min(end - first, size)) for begin, end in spans[over:begun]]
+        own = [(max(begin - first, 0), min(end - first, size)) for begin, end in spans[ended:begun]]
         first += size
         if own == [(0, size)]:
             sample.append(file)

@@ -52,8 +52,9 @@ def tokenise(job: Job) -> Corpus:
     Raises DataError where there is too little to learn from.
     """
     files, sample_note = spread_sample([Path(file) for file in job.files], job.config)
-    if sample_note and job.numbered:
-        raise UsageError("data.vectors has a row for each record, so all are read; leave out data.sample_megabytes")
+    if sample_note and (job.numbered or job.config.pairs):
+        beside = "data.vectors" if job.numbered else "a translation"
+        raise UsageError(f"each record has its own of {beside}, so all are read; leave out data.sample_megabytes")
     job = replace(job, files=files)
     kind, shares = data_kind(job.config), read_shares(job.config)
     if job.config.pairs and (kind != "records" or job.labelled or job.numbered):

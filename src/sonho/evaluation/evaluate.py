@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sonho.data.parts import Part
     from sonho.storage.model_file import ModelFile
 
-CACHED_LOGITS = 1 << 17
+CACHED_LOGITS = 2**17  # worked on at a time: half a megabyte
 NGRAM_CHUNK = 2**19  # tokens scored at a time, so that memory stays bounded
 NGRAM_RECORDS = 4096
 
@@ -133,7 +133,7 @@ def ngram_of(model_file: ModelFile) -> NgramModel:
 def target_nats(logits: np.ndarray, targets: np.ndarray) -> NDArray[np.float64]:
     """The surprise (M,) in nats of targets (M,) under logits (M, V), summed up in float64."""
     nats = np.empty(len(logits), np.float64)
-    rows = max(1, CACHED_LOGITS // logits.shape[-1])  # so few that what is made of them stays in the cache
+    rows = max(1, CACHED_LOGITS // logits.shape[-1])
     for at in range(0, len(logits), rows):
         some = logits[at : at + rows]
         highest = some.max(axis=-1, keepdims=True)
