@@ -34,11 +34,13 @@ Tables = dict[str, list[Row]]
 
 def machine() -> dict[str, Any]:
     """The processor, its cores, the kernels' instruction set and the load when the benchmark began."""
-    model = platform.processor()
-    info = Path("/proc/cpuinfo")
+    model, info = platform.processor(), Path("/proc/cpuinfo")
     if info.exists():
-        lines = info.read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+        # Rented machines call processors of different ages by one name; family and model tell them apart.
+        fields = (line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+        known = {name.strip(): value.strip() for name, value in fields}
+        numbers = [f"{name.removeprefix('cpu ')} {known[name]}" for name in ("cpu family", "model") if name in known]
+        model = ", ".join([known.get("model name", model), *numbers])
     try:
         isa = library.isas()[0]
     except SonhoError:
