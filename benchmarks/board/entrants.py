@@ -79,3 +79,8 @@ ENTRANTS = (
     *(kneser_ney(order) for order in (4, 5, 6, 7, 8)),
     Entrant("xz", "xz", "peers.board_xz", clocked=False),
 )
+
+
+def title(name: str) -> str:
+    """What an entrant is called on the page; one that is no longer in the list, by its name."""
+    return next((entrant.title for entrant in ENTRANTS if entrant.name == name), name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from html import escape
 from pathlib import Path
 
-from board.entrants import ENTRANTS, Entrant
+from board.entrants import ENTRANTS, Entrant, title
 from board.plot import Line, Panel, svg
 from board.results import PATH, Cell, Results, median
+from board.where import Machines, where
 from common import DEFAULT_RESULTS
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -26,7 +26,9 @@ their time: rates in trials of the whole budget, of 180 s for 600, and dropout, 
 budget. *Protocols.* The first figure is of one stream with everything that a model remembers; in brackets, cold
 windows of 256 characters, each by itself. What exactly is done stands at the top of `benchmarks/board/scoring.py`. Of
 xz it is what the test part adds to a file of all that was before it; in brackets, the test part by itself. Every figure
-is the median of the seeds that are there.
+is the median of the seeds that are there. Raised numbers: measured on that machine of those listed under
+[where and how](#where-and-how), all others on the first; figures of machines that differ in speed are compared with
+that in mind.
 """
 
 
@@ -52,7 +54,7 @@ def page(results: Results) -> str:
 
 def table(results: Results, text: str) -> list[str]:
     """A row an entrant, a column a budget."""
-    columns = budgets(results, text)
+    columns, machines = budgets(results, text), Machines(results)
     heads = ["", "parameters", *(f"{budget:g} s" for budget in columns)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for entrant in ENTRANTS:
@@ -60,7 +62,7 @@ def table(results: Results, text: str) -> list[str]:
         if not any(rows.values()):
             continue
         size = median([cell for cells in rows.values() for cell in cells][-1:], "parameters")
-        shown = [_figures(cells) for cells in rows.values()]
+        shown = [_figures(cells) + machines.mark(cells) for cells in rows.values()]
         lines.append(f"| {entrant.title} | {f'{size:,.0f}' if size else '-'} | {' | '.join(shown)} |")
         if any("adaptive" in cell for cells in rows.values() for cell in cells):
             shown = [_number(median(cells, "adaptive")) for cells in rows.values()]
@@ -111,7 +113,7 @@ def picked(results: Results) -> list[str]:
     lines += ["| text | entrant | budget | settings |", "|---|---|---|---|"]
     for cell in rows:
         chosen = ", ".join(f"{name} {cell['settings'][name]:g}" for name in _choices(cell))
-        lines.append(f"| {cell['text']} | {_title(cell)} | {cell['budget']:g} s | {chosen} |")
+        lines.append(f"| {cell['text']} | {title(cell['entrant'])} | {cell['budget']:g} s | {chosen} |")
     return [*lines, ""]
 
 
@@ -123,38 +125,11 @@ def samples(results: Results) -> list[str]:
             lines += [f"## Samples after 60 seconds: {text}", ""]
             lines += ["Temperature 0.8, the same prompt for all.", "", "<table>"]
             for first in range(0, len(cells), COLUMNS):
-                boxes = [
-                    f'<td valign="top"><b>{escape(_title(cell))}</b><pre>{_escaped(cell["sample"])}</pre></td>'
-                    for cell in cells[first : first + COLUMNS]
-                ]
+                row = cells[first : first + COLUMNS]
+                boxes = [_box(title(cell["entrant"]), cell["sample"]) for cell in row]
                 lines.append(f"<tr>{''.join(boxes)}</tr>")
             lines += ["</table>", ""]
     return lines
-
-
-def where(results: Results) -> list[str]:
-    """The machines and commits, how busy they were, and how the seconds were kept."""
-    machines = sorted({f"{cell['machine']['cores']} cores of {cell['machine']['processor']}" for cell in results.cells})
-    commits = sorted({cell["commit"] for cell in results.cells})
-    loads = sorted(cell["machine"]["load"] or 0.0 for cell in results.cells)
-    timed = [cell for cell in results.cells if cell["budget"]]
-    dates = sorted({cell["date"] for cell in results.cells})
-    lines = ["## Where and how", "", f"{', '.join(machines)}; commits {', '.join(commits)}; {dates[0]} to {dates[-1]}."]
-    lines.append(f"Load before a cell: median {loads[len(loads) // 2]:.1f}, at most {loads[-1]:.1f}.")
-    known = sorted(speed for cell in results.cells if (speed := cell["machine"].get("gigaflops")))
-    if known:
-        lines.append(
-            f"Products of float32 before a cell (in {len(known)} of {len(results.cells)}): median"
-            f" {known[len(known) // 2]:.0f} GFLOP/s, from {known[0]:.0f} to {known[-1]:.0f}."
-        )
-    if timed:
-        seeds = sorted(Counter((cell["text"], cell["entrant"], cell["budget"]) for cell in timed).values())
-        lines.append(f"Seeds of a figure: {seeds[0] if seeds[0] == seeds[-1] else f'{seeds[0]} to {seeds[-1]}'}.")
-        late = max(timed, key=lambda cell: cell["seconds"] / cell["budget"])
-        lines.append(f"The latest: {_title(late)}, {late['seconds']:.1f} s of {late['budget']:g} ({late['text']}).")
-    cut = {cell["text"]: cell["left_out"] for cell in results.cells if cell.get("left_out")}
-    lines += [f"Cut out of the test part of {text}, being nowhere else: {n} characters." for text, n in cut.items()]
-    return [*lines, ""]
 
 
 def budgets(results: Results, text: str) -> list[float]:
@@ -197,8 +172,8 @@ def _choices(cell: Cell) -> list[str]:
     return list(dict.fromkeys(choice.setting for choice in entrant.choices)) if entrant else []
 
 
-def _title(cell: Cell) -> str:
-    return next((each.title for each in ENTRANTS if each.name == cell["entrant"]), str(cell["entrant"]))
+def _box(head: str, sample: str) -> str:
+    return f'<td valign="top"><b>{escape(head)}</b><pre>{_escaped(sample)}</pre></td>'
 
 
 def _escaped(text: str) -> str:

@@ -187,7 +187,19 @@ def test_the_page_gives_medians_and_says_plainly_who_is_ahead(results):
     assert "- 60 s: sonho (1.450) is behind transformer 4 x 128 (1.350); not run: nn.GRU 256" in written
     assert "| nietzsche | nn.LSTM 256, AdamW | 10 s | rate 0.01, dropout 0 |" in written
     assert "Seeds of a figure: 3." in written
-    assert "(in 25 of 25): median 91 GFLOP/s, from 90 to 92." in written
+    assert "1. 2 cores of a chip: 25 cells; load before a cell 0.1 (0.1 to 0.1);" in written
+    assert "products of float32 before a cell (in 25) 91 (90 to 92) GFLOP/s." in written
+    assert "<sup>" not in written
+
+
+def test_a_figure_of_another_machine_is_marked(results):
+    slower = {"cores": 4, "processor": "an old chip", "load": 0.2}
+    results.add({**a_cell("keras-textbook", 60.0, 0, 2.9), "machine": slower})
+    results.add({**a_cell("kneser-ney-6", 0.0, 0, 1.7), "machine": slower})  # has no clock
+    written = page(results)
+    assert "| textbook Keras LSTM 128 | 9 | 2.400 (2.500) | 2.360 (2.460)<sup>1, 2</sup> |" in written
+    assert written.count("<sup>") == 1
+    assert "2. 4 cores of an old chip: 2 cells; load before a cell 0.2 (0.2 to 0.2)." in written
     assert "&lt;b&gt;<br><br>of &amp; it" in written
 
 
