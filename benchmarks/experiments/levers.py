@@ -4,6 +4,7 @@
         train(...)
 
 - nadamw: NAdam with decoupled weight decay (Dozat 2016) for everything, in place of Muon and AdamW.
+- stacked: Muon orthogonalises the matrices of all gates of a layer as one, (G*H, D), in place of gate by gate.
 - token_shift: the first layer reads a learned mixture of this symbol's vector and the last one's, a share for each
   number of the vector (Peng et al. 2023). It needs an embedding, and learns by autograd.
 - snapshots: the kept weights are the plain mean of those of the last fifth of `steps`, ten of them.
@@ -14,7 +15,7 @@
   gru_A, lstm_A: all at A. The more, the more of its state a unit keeps.
 - input_A, output_A, reset_A: the biases of an LSTM's input or output gates, or of a GRU's reset gates, begin at A.
 - half, double: recurrent weights of half or twice the size.
-Shapes: N batch, T time, D embedding.
+Shapes: N batch, T time, D embedding or input, G gates, H hidden.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from sonho.data.batches import make_batches
 from sonho.models import direct, language_model
 from sonho.nn import recurrent
 from sonho.storage import model_file, shapes
-from sonho.training import averaging, language, trainer
+from sonho.training import averaging, language, optimizers, trainer
 
 SNAPSHOTS, LAST = 10, 0.2
 
@@ -59,6 +60,11 @@ def _nadamw(steps: int) -> list[Any]:
         return [torch.optim.NAdam(groups, lr=rate, betas=(0.9, 0.99), decoupled_weight_decay=True, foreach=True)]
 
     return [mock.patch.object(trainer, "make_optimizers", make)]
+
+
+def _stacked(steps: int) -> list[Any]:
+    made = optimizers._muon_groups
+    return [mock.patch.object(optimizers, "_muon_groups", lambda model: [{**g, "gates": 1} for g in made(model)])]
 
 
 def _token_shift(steps: int) -> list[Any]:
@@ -170,6 +176,7 @@ def _biased(cell: str, gate: int, bias: float) -> Callable[[int], list[Any]]:
 
 LEVERS: dict[str, Callable[[int], list[Any]]] = {
     "nadamw": _nadamw,
+    "stacked": _stacked,
     "token_shift": _token_shift,
     "snapshots": _snapshots,
     "growing_batch": _growing("batch_size"),

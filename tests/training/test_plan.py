@@ -200,6 +200,7 @@ def test_short_runs_take_the_cell_that_learns_sooner_and_small_batches():
     tiny, short, long = (choose(1_000_000, seconds).config for seconds in (3, 15, 90))
     assert [made.model.cell for made in (tiny, short, long)] == ["gru", "gru", "lstm"]
     assert [made.data.batch_size for made in (tiny, short, long)] == [16, 32, 32]
+    assert choose(1_000_000, 44).config.model.cell == "gru"  # sees 2.6 million symbols
     given = choose(1_000_000, 3, {"model": {"cell": "lstm"}, "data": {"batch_size": 40}}).config
     assert (given.model.cell, given.data.batch_size) == ("lstm", 40)
 

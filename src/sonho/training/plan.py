@@ -40,8 +40,8 @@ UNITS_WITHOUT_A_CLOCK = 256
 SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
 SYMBOLS_FOR_LARGE_BATCHES, LARGE_BATCH = 20_000_000, 64
 # A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many, of letters
-# and of a large vocabulary.
-SYMBOLS_FOR_AN_LSTM = (2_500_000, 8_000_000)
+# and of a large vocabulary (docs/log.md, 12, 33, 41).
+SYMBOLS_FOR_AN_LSTM = (3_000_000, 8_000_000)
 # What Muon remembers of its steps; the setting's own default is an LSTM's (docs/log.md, 30).
 MOMENTUM_OF_A_GRU = 0.9
 # Records a batch.
