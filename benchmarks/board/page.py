@@ -65,7 +65,7 @@ def table(results: Results, text: str) -> list[str]:
         shown = [_figures(cells) + machines.mark(cells) for cells in rows.values()]
         lines.append(f"| {entrant.title} | {f'{size:,.0f}' if size else '-'} | {' | '.join(shown)} |")
         if any("adaptive" in cell for cells in rows.values() for cell in cells):
-            shown = [_number(median(cells, "adaptive")) for cells in rows.values()]
+            shown = [_number(median(cells, "adaptive")) + machines.mark(cells) for cells in rows.values()]
             lines.append(f"| *{entrant.title}, adaptive: learns on while it is scored* | | {' | '.join(shown)} |")
     return lines
 
