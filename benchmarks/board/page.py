@@ -26,9 +26,9 @@ their time: rates in trials of the whole budget, of 180 s for 600, and dropout, 
 budget. *Protocols.* The first figure is of one stream with everything that a model remembers; in brackets, cold
 windows of 256 characters, each by itself. What exactly is done stands at the top of `benchmarks/board/scoring.py`. Of
 xz it is what the test part adds to a file of all that was before it; in brackets, the test part by itself. Every figure
-is the median of the seeds that are there. Raised numbers: measured on that machine of those listed under
-[where and how](#where-and-how), all others on the first; figures of machines that differ in speed are compared with
-that in mind.
+is the median of the seeds that are there. A raised number
+names the machine under [where and how](#where-and-how) that a figure is from; those without one are from the first.
+Machines differ in speed, so compare figures of one machine.
 """
 
 
