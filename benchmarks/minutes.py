@@ -32,7 +32,7 @@ from typing import Any
 
 from board.texts import write_texts
 from common import Row, Tables, machine, save
-from sonho.config import DataConfig
+from sonho.config import DataConfig, DataKind
 from sonho.data.corpus import encode_for_evaluation
 from sonho.evaluation.baselines import baselines
 from sonho.text.fitting import fit_tokenizer
@@ -112,7 +112,7 @@ def busy(corpora: Path, folder: Path) -> Tables:
 def texts(corpora: Path, folder: Path) -> Tables:
     rows: list[Row] = []
     for name, lines in read_texts(corpora):
-        kind = "records" if name == "names" else "stream"
+        kind: DataKind = "records" if name == "names" else "stream"
         fit, test = folder / f"{name}-fit.txt", folder / f"{name}-test.txt"
         write_split(lines, kind, fit, test)
         plan: list[str] = []
@@ -155,7 +155,7 @@ def evaluate(run: Path, test: Path, *extra: str, baselines: bool = False) -> dic
 
 
 def nats(report: dict[str, Any]) -> float:
-    return round(report["bits_per_char"] * math.log(2), 4)
+    return round(float(report["bits_per_char"]) * math.log(2), 4)
 
 
 @contextmanager
@@ -200,7 +200,7 @@ def made_up_logs(num_bytes: int) -> Iterator[str]:
         yield line
 
 
-def write_split(lines: list[str], kind: str, fit: Path, test: Path) -> None:
+def write_split(lines: list[str], kind: DataKind, fit: Path, test: Path) -> None:
     """The last tenth is the test part; of records, every tenth."""
     if kind == "records":
         held_out = [index % HELD_OUT == HELD_OUT - 1 for index in range(len(lines))]
@@ -211,12 +211,12 @@ def write_split(lines: list[str], kind: str, fit: Path, test: Path) -> None:
         path.write_text("".join(chosen), encoding="utf-8", newline="\n")
 
 
-def letter_ngrams(fit: Path, test: Path, kind: str) -> dict[str, float]:
+def letter_ngrams(fit: Path, test: Path, kind: DataKind) -> dict[str, float]:
     """Bits per character of n-grams of letters, counted on all of `fit` (of more than 30 million, on the last)."""
-    config = DataConfig(level="char", kind="records" if kind == "records" else "stream")
+    config = DataConfig(level="char", kind=kind)
     tokenizer = fit_tokenizer([fit.read_text(encoding="utf-8")], config)
-    parts = [encode_for_evaluation([path], tokenizer, config) for path in (fit, test)]
-    rows = baselines(*parts, tokenizer, config.kind, orders=LETTER_ORDERS, limit=SCORED)
+    train, held_out = (encode_for_evaluation([path], tokenizer, config) for path in (fit, test))
+    rows = baselines(train, held_out, tokenizer, kind, orders=LETTER_ORDERS, limit=SCORED)
     return {f"{row.name} of letters": row.bits_per_char for row in rows if "Kneser-Ney" in row.name}
 
 
