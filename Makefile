@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test sanitize check format soak harness bench board docs web clean help
+.PHONY: demo test sanitize check format soak harness bench board minutes docs web clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -56,6 +56,9 @@ bench: $(READY) $(PEERS)/.ready  ## measure for half an hour; AG_NEWS=titles.csv
 
 board: $(READY) $(PEERS)/.ready  ## the board of docs/board.md, hours; CORPORA=folder and ARGUMENTS='--budgets 10 60 --seeds 1' are options
 	$(BIN)/python benchmarks/time_to_quality.py '$(CORPORA)' $(ARGUMENTS)
+
+minutes: $(READY)  ## what `sonho train --minutes` gives and how long it takes, 45 minutes; CORPORA=folder
+	for part in quality texts busy; do $(BIN)/python benchmarks/minutes.py '$(CORPORA)' $$part || exit 1; done
 
 HARNESS := .venv-harness
 $(HARNESS)/.ready:

@@ -213,7 +213,9 @@ class TrainingConfig:
     checkpoint_seconds: Annotated[float, Gt(0)] = _help(30.0, "seconds between checkpoints")
     threads: Annotated[int, Ge(0), Le(1024)] = _help(0, "processor threads; 0 = all")
     learn_end: bool = _help(
-        True, "streams, by the clock: at last learn the held-out end too, where its first half helps with its second"
+        True,
+        "by the clock: at last learn the held-out part too, in further networks where there is time to spare (the mean"
+        " of them is the model), else the end of a stream where its first half helps with its second",
     )
     tensorboard: bool = _help(False, "write TensorBoard files beside metrics.jsonl")
 

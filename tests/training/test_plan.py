@@ -7,8 +7,10 @@ import pytest
 from sonho.config import build_config
 from sonho.models.language_model import LanguageModel
 from sonho.training.plan import (
+    LEAST_EXPOSURE_OF_EACH,
     MOST_EXPOSURE,
     MOST_EXPOSURE_WITH_WEIGHT_DROP,
+    MOST_NETWORKS,
     SYMBOLS_FOR_LARGE_BATCHES,
     plan,
     step_tokens,
@@ -20,10 +22,11 @@ from sonho.training.speed import Speed, layer_weights, measure_speed, step_flops
 QUICK = Speed((1e9, 0.012), (10e9, 0.102))  # about 2 ms and 100 GFLOP/s
 
 
-def choose(symbols, seconds, given=None, vocab_size=65, speed=QUICK):
+def choose(symbols, seconds, given=None, vocab_size=65, speed=QUICK, **more):
     settings = given or {}
     names = {f"{section}.{key}" for section, values in settings.items() for key in values}
-    return plan(build_config(settings), names, symbols=symbols, vocab_size=vocab_size, seconds=seconds, speed=speed)
+    facts = {"symbols": symbols, "vocab_size": vocab_size, "seconds": seconds, "speed": speed}
+    return plan(build_config(settings), names, **facts, **more)
 
 
 def exposure(made, symbols, seconds):
@@ -71,6 +74,31 @@ def test_a_tiny_text_ends_before_it_is_known_by_heart_and_says_so():
             assert exposure(made, symbols, made.most_seconds) == pytest.approx(most, rel=0.01)
             assert "by heart" in made.lines[-1]
     assert choose(1_000_000, 120).most_seconds > 120
+
+
+def test_minutes_to_spare_go_to_further_networks_each_with_enough_of_them():
+    whole = exposure(choose(18_000, 120), 18_000, 120)
+    seen = set()
+    for share in (1.1, 1.9, 2.1, 3.1, 4.1, 5.1, 20.0):
+        seconds = 120 * share * LEAST_EXPOSURE_OF_EACH / whole
+        made = choose(18_000, seconds, may_average=True)
+        assert made.networks == min(int(share) - 1, MOST_NETWORKS)
+        if made.networks:
+            each = exposure(made, 18_000, made.most_seconds)
+            assert LEAST_EXPOSURE_OF_EACH <= each <= MOST_EXPOSURE_WITH_WEIGHT_DROP * 1.01
+            assert made.most_seconds * (made.networks + 1) <= seconds * 1.001
+            assert "all of the text" in made.lines[-1]
+        seen.add(made.networks)
+    assert seen == {0, 1, 2, 3, 4}
+
+
+def test_only_what_can_be_one_network_is_averaged_and_not_without_leave():
+    assert choose(18_000, 1800).networks == 0
+    for given in ({"cell": "conv"}, {"layer_norm": True}, {"condition": "label"}):
+        assert choose(18_000, 1800, {"model": given}, may_average=True).networks == 0
+    large = choose(18_000, 36_000, {"model": {"hidden_size": 600}}, may_average=True)
+    assert large.networks == 1
+    assert "one network" in large.lines[-1]
 
 
 def test_large_batches_are_for_many_symbols_and_not_for_a_text_that_is_seen_often():

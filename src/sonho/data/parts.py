@@ -86,6 +86,15 @@ class Part:
         return self.num_tokens if self.offsets is not None else max(self.num_tokens - 1, 0)
 
 
+def joined(first: Part, second: Part) -> Part:
+    """Both parts as one, in memory: the second's text or records after the first's, without labels."""
+    offsets = None
+    if first.offsets is not None and second.offsets is not None:
+        offsets = np.concatenate([first.offsets, second.offsets[1:] + first.num_tokens])
+    tokens = np.concatenate([part.tokens.read(0, part.num_tokens) for part in (first, second)])
+    return Part(MemoryStore(tokens), offsets, first.num_chars + second.num_chars, first.num_bytes + second.num_bytes)
+
+
 def part_digest(tokens: str, offsets: str | None, labels: str | None = None) -> str:
     """The digest of a split from those of its ids and, for records, its offsets and its labels."""
     return hashlib.sha256(f"{tokens} {offsets or ''}{f' {labels}' if labels else ''}".encode()).hexdigest()

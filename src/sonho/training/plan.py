@@ -12,9 +12,9 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
-from sonho.config import Config
+from sonho.config import Config, ModelConfig
 from sonho.training.budget import Budget
-from sonho.training.speed import Speed, layer_weights
+from sonho.training.speed import GATES, Speed, layer_weights
 from sonho.training.trainer import Intervals
 
 # Training symbols up to which a row holds -> most units, batch and window. More units would learn the text by heart.
@@ -53,6 +53,9 @@ DROPOUT_A_DOUBLING, MOST_DROPOUT = 0.15, 0.5
 # nothing to the most (docs/log.md, 34 to 36, 38).
 MOST_EXPOSURE, MOST_EXPOSURE_WITH_WEIGHT_DROP = 40.0, 320.0
 EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (20.0, 120.0), 0.3
+# Where that much is in the time more than once, others of the kind learn from the whole text afterwards, and their mean
+# is the model: so many at most, of so many units together, and each run to at least such an exposure (docs/log.md, 42).
+MOST_NETWORKS, MOST_UNITS_TOGETHER, LEAST_EXPOSURE_OF_EACH = 4, 1024, 160.0
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
@@ -63,11 +66,15 @@ VALIDATIONS_A_RUN = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """A full configuration, the lines that say what was chosen and why, and the most seconds worth learning."""
+    """A full configuration, the lines that say what was chosen and why, and the most seconds worth learning.
+
+    After that, `networks` of its kind are to learn from the whole text, as long each (ensemble.py); 0: none.
+    """
 
     config: Config
     lines: tuple[str, ...]
     most_seconds: float = math.inf
+    networks: int = 0
 
 
 def plan(
@@ -79,11 +86,12 @@ def plan(
     record_length: float = 0.0,
     seconds: float = 0.0,
     speed: Speed | None = None,
+    may_average: bool = False,
 ) -> Plan:
     """Fill in what is not among `given` ("section.key") for a training part of `symbols` tokens.
 
     `record_length` is the mean one of records. `seconds` and `speed` are of the learning, where it goes by the clock;
-    else `speed` is None.
+    else `speed` is None. `may_average` says whether the mean of several networks is a model that is wanted.
     """
     row = next(values for limit, values in TABLE if limit is None or symbols <= limit)
     filled = fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
@@ -130,6 +138,10 @@ def plan(
         drop = MOST_WEIGHT_DROP * min(max((exposure(sized) - begin) / (full - begin), 0.0), 1.0)
         sized = fill(sized, given, {"model.weight_drop": round(drop, 2)})
     most_exposure = MOST_EXPOSURE_WITH_WEIGHT_DROP if sized.model.weight_drop else MOST_EXPOSURE
+    networks = 0
+    if speed is not None and may_average and can_average(sized.model):
+        networks = _networks(exposure(sized), most_exposure, sized.model.hidden_size)
+        most_exposure = min(most_exposure, exposure(sized) / (networks + 1)) if networks else most_exposure
     worth_seeing = min(1.0, most_exposure / exposure(sized)) if speed is not None else 1.0
     seen = seen_by(sized) * worth_seeing
     most_seconds = seconds * worth_seeing if worth_seeing < 1.0 else math.inf
@@ -137,11 +149,31 @@ def plan(
     sized = fill(sized, given, {"model.dropout": round(dropout, 2)})
     wanted = symbols_a_weight(seen / symbols, vocab_size)
     lines = _lines(sized, symbols, seen, weights, wanted, min(seconds, most_seconds) if speed else None)
-    if most_seconds < seconds:
+    if networks:
+        lines[-1] = (
+            f"Then {_several(networks)} like it will learn from all of the text, held-out part included; the model is"
+            f" {'it' if networks == 1 else 'their mean'}"
+        )
+    elif most_seconds < seconds:
         lines[-1] = (
             f"A text of {symbols:,} tokens is learned by then; more would only teach it by heart, so the rest is spared"
         )
-    return Plan(sized, tuple(lines), most_seconds)
+    return Plan(sized, tuple(lines), most_seconds, networks)
+
+
+def can_average(model: ModelConfig) -> bool:
+    """Whether the mean of several such networks is a network (ensemble.py)."""
+    return model.cell in GATES and not model.layer_norm and model.condition == "none"
+
+
+def _networks(exposure: float, most: float, hidden_size: int) -> int:
+    """How many networks learn after the first one, if all have the same time."""
+    runs = int(exposure / min(most, LEAST_EXPOSURE_OF_EACH))
+    return max(min(runs - 1, MOST_NETWORKS, max(MOST_UNITS_TOGETHER // hidden_size, 1)), 0)
+
+
+def _several(networks: int) -> str:
+    return "one network" if networks == 1 else f"{networks} networks"
 
 
 def symbols_a_weight(passes: float, vocab_size: int) -> float:

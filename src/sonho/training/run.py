@@ -165,20 +165,29 @@ def train_corpus(
     callbacks: Sequence[Callback],
     began: float,
     start: ModelFile | None = None,
+    alone: bool = False,
 ) -> Result:
-    """As `train` into a folder that is free, from a corpus that was read; `given` are the settings not to be chosen."""
+    """As `train` into a folder that is free, from a corpus that was read; `given` are the settings not to be chosen.
+
+    `alone`: no further networks learn from the held-out part as well, though there be time.
+    """
     if config.model.cell == "ngram" and config.model.condition == "none":
         seconds, validation, test = count_ngrams(folder, config, corpus)
         return Result(folder, True, seconds, validation=validation, test=test)
-    made = planned(config, given, corpus, time.perf_counter() - began)
+    made = planned(config, given, corpus, time.perf_counter() - began, alone=alone or start is not None)
     for line in made.lines:
         say(line)
-    text = made.lines[0]
-    return Session(folder, paths, made.config, corpus, text, say, began, made.most_seconds, start=start).go(callbacks)
+    session = Session(
+        folder, paths, made.config, corpus, made.lines[0], say, began, made.most_seconds, made.networks, start=start
+    )
+    return session.go(callbacks)
 
 
-def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Plan:
-    """What to train and why; measures this machine where the budget is minutes, of which `spent` seconds are gone."""
+def planned(config: Config, given: Set[str], corpus: Corpus, spent: float, *, alone: bool = False) -> Plan:
+    """What to train and why; measures this machine where the budget is minutes, of which `spent` seconds are gone.
+
+    `alone`: one network, and no others after it.
+    """
     if config.model.task == "caption":
         return plan_captions(config, given, corpus)
     if config.model.task in OF_LABELS:
@@ -198,7 +207,10 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float) -> Pl
         probing = min(SHARE_OF_PROBING * budget.seconds, MOST_PROBING_SECONDS)
         speed = measure_speed(probed, vocab_size, tokens, lambda sized: _one_step(sized, corpus), seconds=probing)
         seconds = max(budget.seconds - spent - (time.perf_counter() - began), 0.0) * SHARE_OF_LEARNING
-    return plan(config, given, **facts, seconds=seconds, speed=speed)
+    # A held-out part that is a text of its own is none to learn from.
+    holds_out = corpus.validation is not None and not config.data.validation_files
+    may_average = holds_out and config.training.learn_end and not alone
+    return plan(config, given, **facts, seconds=seconds, speed=speed, may_average=may_average)
 
 
 def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str, ...]:
@@ -283,7 +295,8 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say, b
                 )
             if key in ("minutes", "epochs", "steps"):
                 stored["training"].update(minutes=0.0, epochs=0.0, steps=0)
-                header["seconds"] = (values.get("minutes") or 0.0) * 60.0  # of learning, all runs together
+                runs = 1 + header.get("networks", 0)
+                header["seconds"] = (values.get("minutes") or 0.0) * 60.0 / runs  # of learning, all calls together
             stored[section][key] = value
     config = build_config(stored)
     set_threads(config)

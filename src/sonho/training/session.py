@@ -33,12 +33,13 @@ from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.captioning import CaptioningTask
 from sonho.training.checkpoint import restore, save_checkpoint
 from sonho.training.ending import read_end
+from sonho.training.ensemble import Watch, learn_all
 from sonho.training.labelling import LabellingTask
 from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import intervals
 from sonho.training.prior import count_parts, learn_gate, prior_advice, prior_note
 from sonho.training.task import Task
-from sonho.training.trainer import Trainer
+from sonho.training.trainer import DivergedError, Trainer
 from sonho.training.translation import TranslationTask
 
 # Of the minutes, learning gets at least this share, whatever the reading took.
@@ -84,12 +85,14 @@ class Session:
         say: Say,
         began: float,
         most_seconds: float = math.inf,
+        networks: int = 0,
         start: ModelFile | None = None,
         checkpoint: tuple[dict[str, Any], dict[str, Any]] | None = None,
     ) -> None:
         self.folder, self.paths, self.config, self.corpus, self.say = folder, paths, config, corpus, say
         self.plan_text, self.checkpoint = plan_text, checkpoint
         self.began, self.most_seconds = began, most_seconds
+        self.networks = networks  # that learn from the whole text when the first one is measured
         self.task = make_task(config, corpus, say, start)
         self.corpus, self.batches = self.task.corpus, self.task.batches
         if checkpoint is not None and checkpoint[0].get("told", "") != self.task.told_digest:
@@ -97,6 +100,7 @@ class Session:
                 "the pictures, vectors or labels are not those that this run was trained on; give the old ones"
             )
         self.budget: Budget = make_budget(config.training, self.batches.steps_in(0))
+        self.promised = self.budget.seconds  # of the whole command, where it goes by the clock
         self.item = resolved_item(paths, config.data)
         self.end_tokens = 0  # of the held-out part, learned from when all is measured
         self.prior: Arrays = {}
@@ -118,6 +122,7 @@ class Session:
         self.record = RunRecord(self.folder, header.get("positions"))
         if self.budget.seconds:
             self.end_tokens = header.get("end_tokens", 0)
+            self.networks = header.get("networks", self.networks)
             self.budget = dataclasses.replace(self.budget, seconds=header.get("seconds") or self._seconds_to_learn())
         extra: list[Callback] = [TensorBoard(self.folder)] if self.config.training.tensorboard else []
         trainer = Trainer(
@@ -131,7 +136,7 @@ class Session:
             save=self.save,
             callbacks=[self.record, *extra, *callbacks],
         )
-        self.trainer = trainer
+        self.trainer, self.callbacks = trainer, callbacks
         if self.checkpoint:
             restore(trainer, *self.checkpoint)
             if (self.folder / BEFORE_END_NAME).exists():  # what has learned the held-out end cannot be measured by it
@@ -145,9 +150,9 @@ class Session:
             trainer.run()
             result.finished, result.seconds = trainer.finished, trainer.counters.seconds
             if trainer.finished:
-                self._measure(result)
+                kept, result.finished = self._measure(result)
                 step = trainer.counters.step
-                for text in self.task.samples(self.snapshot(), step, gallery=True):
+                for text in self.task.samples(kept, step, gallery=True):
                     trainer.tell("on_sample", {"step": step, **text})
         finally:
             trainer.tell("on_end")
@@ -159,8 +164,11 @@ class Session:
         if self.prior:
             closing += closing + self.prior_seconds + GATE_SECONDS  # measured once more, and counted
         closing += self.task.finishing_seconds()
-        self.end_tokens, reading = self.task.ending_tokens(SHARE_OF_END * self.budget.seconds)
-        closing += reading
+        if self.networks:
+            closing += self._ensemble_closing_seconds()
+        else:
+            self.end_tokens, reading = self.task.ending_tokens(SHARE_OF_END * self.budget.seconds)
+            closing += reading
         left = self.budget.seconds - (time.perf_counter() - self.began) - closing
         least = LEAST_SHARE * self.budget.seconds
         if left < least:
@@ -168,7 +176,16 @@ class Session:
                 f"Reading and measuring take most of {self.budget.seconds / 60:g} minutes here;"
                 f" learning gets {least:.0f} seconds all the same"
             )
-        return min(max(left, least), self.most_seconds)
+        return min(max(left, least) / (1.0 + self.networks * self._times_of_all()), self.most_seconds)
+
+    def _ensemble_closing_seconds(self) -> float:
+        """The statistics of the mean of the networks, which has the square of their number of weights."""
+        return self.networks**2 * self.task.finishing_seconds()
+
+    def _times_of_all(self) -> float:
+        """How many times as long the text is with its held-out part."""
+        validation = self.corpus.validation
+        return 1.0 + (validation.num_tokens / self.corpus.train.num_tokens if validation is not None else 0.0)
 
     def _count(self, *parts: Part) -> Arrays:
         tokenizer = self.corpus.tokenizer
@@ -230,35 +247,78 @@ class Session:
             "threads": torch.get_num_threads(),
             "seconds": self.budget.seconds,
             "end_tokens": self.end_tokens,
+            "networks": self.networks,
         }
         save_checkpoint(self.folder, self.trainer, header)
 
-    def _measure(self, result: Result) -> None:
-        """Score the kept weights, which are the best ones and not always the last."""
+    def _measure(self, result: Result) -> tuple[ModelFile, bool]:
+        """Score the kept weights, which are the best ones and not always the last, and learn what is still held out.
+
+        Returns the model, and whether nobody stopped that.
+        """
         kept = load_model_file(self.folder)
         load_arrays(self.task.model, kept.arrays)
         self.task.finish(kept)
         validation, test = self.corpus.validation, self.corpus.test
         if validation is not None:
             result.validation = self._report(kept, "validation", validation)
-            if isinstance(result.validation, Report):
+            if isinstance(result.validation, Report) and not self.networks:
                 result.advice = prior_advice(self.config, result.validation.bits_per_char, self.baselines)
         if self.prior:
             self._add_prior(kept, result)
-        if self.end_tokens and validation is not None:
+        if self.networks and validation is not None:
+            save_model_file(self.folder / MODEL_FILE_NAME, kept)  # what there is, if the rest is stopped
+            if not self._learn_all(kept, result):
+                return kept, False
+        elif self.end_tokens and validation is not None:
             self._learn_end(kept, validation)
         if test is not None:
-            result.test = self._report(kept, "test", test)
+            result.test = self._report_test(kept, test)
             if self.prior:
                 result.test_with_prior = self._measure_with_prior(kept, "test", test)
         save_model_file(self.folder / MODEL_FILE_NAME, kept)
+        return kept, True
+
+    def _report_test(self, kept: ModelFile, test: Part) -> AnyReport:
+        if not self.networks:
+            return self._report(kept, "test", test)
+        report = evaluate(kept, test, limit=MOST_TOKENS, prior=False)  # it is not the task's own network
+        self._note(kept, "test", {"loss": report.loss, "bits_per_char": report.bits_per_char})
+        return report
 
     def _report(self, kept: ModelFile, name: str, part: Part) -> AnyReport:
         report, figures = self.task.report(part)
-        kept.record |= {f"{name}_{figure}": value for figure, value in figures.items()}
-        self.trainer.log({f"{name}_loss": figures["loss"]})
+        self._note(kept, name, figures)
         measured: AnyReport = report
         return measured
+
+    def _note(self, kept: ModelFile, name: str, figures: dict[str, float]) -> None:
+        kept.record |= {f"{name}_{figure}": value for figure, value in figures.items()}
+        self.trainer.log({f"{name}_loss": figures["loss"]})
+
+    def _learn_all(self, kept: ModelFile, result: Result) -> bool:
+        """Let further networks learn from the whole text, and keep their mean; False where that was stopped."""
+        left = self.promised - (time.perf_counter() - self.began) - self._ensemble_closing_seconds()
+        seconds = self.trainer.counters.seconds * self._times_of_all()
+        if left > 0.0:  # else it goes on with an older run, whose learning has the time that it had
+            seconds = min(seconds, left / self.networks)
+        self.say(
+            f"Learning from all of the text, held-out part included: {self.networks} x {seconds:.0f} seconds."
+            " The validation figures are from before that"
+        )
+        watch = Watch(self.trainer, self.callbacks)
+        try:
+            model_file = learn_all(kept, self.config, self.corpus, self.networks, seconds, watch)
+        except DivergedError as error:
+            self.say(f"The first network is kept as it is: {error}")
+            return True
+        if model_file is None:
+            return False
+        save_model_file(self.folder / BEFORE_END_NAME, kept)
+        kept.model, kept.arrays, kept.gradient_rms = model_file.model, model_file.arrays, model_file.gradient_rms
+        kept.record["networks"] = self.networks
+        result.seconds += self.networks * seconds
+        return True
 
     def _learn_end(self, kept: ModelFile, validation: Part) -> None:
         """Learn from the held-out end, which has told all that it can tell, where that helps with what comes next."""

@@ -142,6 +142,7 @@ class Trials:
             callbacks=[Pruner(trial)],
             # The minutes are those of `sonho train`: what reading took is part of them.
             began=time.perf_counter() - self.reader.seconds,
+            alone=True,  # a trial is judged by the held-out part, and no model is kept of it
         )
         assert isinstance(result.validation, Report)
         trial.set_user_attr("recipe", recipe_sections(load_model_file(self._trial_folder), settings))
