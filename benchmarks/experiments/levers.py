@@ -4,7 +4,9 @@
         train(...)
 
 - nadamw: NAdam with decoupled weight decay (Dozat 2016) for everything, in place of Muon and AdamW.
-- stacked: Muon orthogonalises the matrices of all gates of a layer as one, (G*H, D), in place of gate by gate.
+- gate_by_gate, stacked, equal_gates, rows_remembered: Muon orthogonalises the gates of a layer each by itself; or all as
+  one matrix (G*H, D) as it does, but without making its rows equally long; with its gates made equally long instead;
+  or with rows divided by a running mean of their lengths (Li et al. 2025). In PyTorch: for equal tokens, not seconds.
 - token_shift: the first layer reads a learned mixture of this symbol's vector and the last one's, a share for each
   number of the vector (Peng et al. 2023). It needs an embedding, and learns by autograd.
 - snapshots: the kept weights are the plain mean of those of the last fifth of `steps`, ten of them.
@@ -62,9 +64,48 @@ def _nadamw(steps: int) -> list[Any]:
     return [mock.patch.object(trainer, "make_optimizers", make)]
 
 
-def _stacked(steps: int) -> list[Any]:
-    made = optimizers._muon_groups
-    return [mock.patch.object(optimizers, "_muon_groups", lambda model: [{**g, "gates": 1} for g in made(model)])]
+def _muon(direction: Callable[[Tensor], Tensor]) -> Callable[[int], list[Any]]:
+    """Muon in PyTorch, which steps along what `direction` makes of the matrix (R, C) of all gates."""
+
+    def patches(steps: int) -> list[Any]:
+        return [
+            mock.patch.object(optimizers, "direction", direction),
+            mock.patch.object(optimizers, "runs_natively", lambda *arrays: False),
+        ]
+
+    return patches
+
+
+def _gates_of(matrix: Tensor) -> tuple[Tensor, ...]:
+    return matrix.chunk(max(matrix.shape[0] // matrix.shape[1], 1))
+
+
+def _gate_by_gate(matrix: Tensor) -> Tensor:
+    return torch.cat([optimizers.orthogonalize(gate) for gate in _gates_of(matrix)]) * (0.2 * matrix.shape[1] ** 0.5)
+
+
+def _stacked(matrix: Tensor) -> Tensor:
+    return optimizers.orthogonalize(matrix) * (0.2 * max(matrix.shape) ** 0.5)
+
+
+def _equal_gates(matrix: Tensor) -> Tensor:
+    update = optimizers.orthogonalize(matrix)
+    update = torch.cat([gate / gate.norm() for gate in _gates_of(update)])
+    return update * (0.2 * matrix.numel() ** 0.5 / update.norm())
+
+
+def _rows_remembered() -> Callable[[Tensor], Tensor]:
+    remembered: dict[torch.Size, Tensor] = {}
+
+    def direction(matrix: Tensor) -> Tensor:
+        update = optimizers.orthogonalize(matrix)
+        squares = update.square().mean(1, keepdim=True)
+        squares = remembered.setdefault(matrix.shape, squares).lerp(squares, 0.05)
+        remembered[matrix.shape] = squares
+        update = update / (squares.sqrt() + 1e-9)
+        return update * (0.2 * matrix.numel() ** 0.5 / update.norm())
+
+    return direction
 
 
 def _token_shift(steps: int) -> list[Any]:
@@ -176,7 +217,10 @@ def _biased(cell: str, gate: int, bias: float) -> Callable[[int], list[Any]]:
 
 LEVERS: dict[str, Callable[[int], list[Any]]] = {
     "nadamw": _nadamw,
-    "stacked": _stacked,
+    "gate_by_gate": _muon(_gate_by_gate),
+    "stacked": _muon(_stacked),
+    "equal_gates": _muon(_equal_gates),
+    "rows_remembered": lambda steps: _muon(_rows_remembered())(steps),
     "token_shift": _token_shift,
     "snapshots": _snapshots,
     "growing_batch": _growing("batch_size"),

@@ -12,7 +12,6 @@ from workers import Case, SkipCase, Work, serve
 
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 ALL_THREADS = torch.get_num_threads()
 # Characters that a text has in one unit of work.
 TEXT = 20
@@ -77,9 +76,8 @@ def muon(network: Network, case: Case) -> list[Optimizer]:
     matrices = [parameter for parameter in network.layers.parameters() if parameter.dim() > 1]
     taken = {id(parameter) for parameter in matrices}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in taken]
-    groups = [{"params": matrices, "gates": GATES[case["cell"]]}]
     return [
-        Muon(groups, rate, config.momentum, config.weight_decay),
+        Muon([{"params": matrices}], rate, config.momentum, config.weight_decay),
         torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), fused=True),
     ]
 

@@ -45,7 +45,7 @@ def test_two_budgets_at_once_are_refused():
         make_budget(TrainingConfig(minutes=1, steps=3), 4)
 
 
-@pytest.mark.parametrize("shape", [(2, 5, 9), (1, 9, 5), (4, 6, 6)])
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (24, 6)])
 def test_orthogonalize_brings_singular_values_near_one(shape):
     torch.manual_seed(4)
     values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
@@ -53,12 +53,8 @@ def test_orthogonalize_brings_singular_values_near_one(shape):
     assert values.max() < 1.3
 
 
-def test_orthogonalize_treats_each_matrix_alone_and_keeps_zeros():
-    torch.manual_seed(4)
-    pair = torch.stack([torch.randn(5, 5), torch.zeros(5, 5)])
-    both = orthogonalize(pair)
-    torch.testing.assert_close(both[:1], orthogonalize(pair[:1]))
-    assert not both[1].any()
+def test_orthogonalize_keeps_zeros():
+    assert not orthogonalize(torch.zeros(5, 5)).any()
 
 
 def model_of(**settings):

@@ -71,9 +71,9 @@ struct SonhoLoss {
     float *d_hidden, *d_weight, *d_bias;  // gradients of that mean
 };
 
-// A step of Muon for one parameter (gates, rows, columns), in place.
+// A step of Muon for one parameter (rows, columns), in place.
 struct SonhoMuon {
-    int64_t gates, rows, columns;
+    int64_t rows, columns;
     float *parameter, *buffer;  // the buffer is the momentum
     const float *gradient;
     float rate, momentum, weight_decay;
@@ -188,21 +188,20 @@ constexpr int64_t table_packed(const SonhoTable &t) { return t.V * row_stride(t.
 constexpr int64_t table_weights_scratch(const SonhoTable &t) { return (t.embedding ? t.E : 0) * PAD; }
 constexpr int64_t table_rows_scratch(const SonhoTable &t, int64_t deals) { return deals ? (t.V / deals + 1) * t.C : 0; }
 
-// A step of Muon for a gate: begin, the panels of each product in turn, in any order among themselves, end.
-constexpr int64_t MUON_PRODUCTS = 9;
+// A step of Muon for one matrix: the panels of each stage in turn, in any order among themselves.
+constexpr int64_t MUON_STAGES = 13;
 struct MuonKernels {
-    void (*begin)(const SonhoMuon &, int64_t gate, float *scratch);
-    int64_t (*panels)(const SonhoMuon &, int64_t product);
-    void (*multiply)(const SonhoMuon &, int64_t product, int64_t panel, float *scratch, float *room);
-    void (*end)(const SonhoMuon &, int64_t gate, float *scratch);
+    bool (*exact)(int64_t stage);  // of float32 numbers always: another precision's kernels cannot work it out
+    int64_t (*panels)(const SonhoMuon &, int64_t stage);
+    void (*work_out)(const SonhoMuon &, int64_t stage, int64_t panel, float *scratch, float *room);
 };
 constexpr int64_t muon_least(const SonhoMuon &p) { return p.rows < p.columns ? p.rows : p.columns; }
 constexpr int64_t muon_most(const SonhoMuon &p) { return p.rows + p.columns - muon_least(p); }
-// The matrix, its Gram matrix and a polynomial of that, each as floats and as terms | a panel.
+// Sums, the matrix as terms, and four symmetric ones | a panel, and what it was multiplied to.
 constexpr int64_t muon_scratch(const SonhoMuon &p) {
-    return 2 * muon_least(p) * (row_stride(muon_most(p)) + 2 * row_stride(muon_least(p)));
+    return (muon_least(p) + 2) * row_stride(muon_most(p)) + 4 * muon_least(p) * row_stride(muon_least(p));
 }
-constexpr int64_t muon_room(const SonhoMuon &p) { return muon_most(p) * PAD; }
+constexpr int64_t muon_room(const SonhoMuon &p) { return (muon_most(p) + 2 * padded(muon_least(p))) * PAD; }
 
 struct UpdateKernels {
     // Numbers [first, last) of a parameter.

@@ -81,7 +81,7 @@ class Muon(ctypes.Structure):
     """A step of Muon for one parameter: `SonhoMuon` of kernels.h."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("gates", "rows", "columns")),
+        *((name, ctypes.c_int64) for name in ("rows", "columns")),
         *((name, ctypes.c_void_p) for name in ("parameter", "buffer", "gradient")),
         *((name, ctypes.c_float) for name in ("rate", "momentum", "weight_decay")),
     )

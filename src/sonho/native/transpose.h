@@ -46,6 +46,13 @@ inline void transpose_square(Number *to, int64_t to_stride, const Number *from, 
     UNROLL for (int i = 0; i < LANES; ++i) memcpy(to + i * to_stride, &rows[i], sizeof(Ints));
 }
 
+// to (WIDTH, WIDTH) = from (WIDTH, WIDTH) transposed: a square of tiles.
+inline void transpose_tiles(float *to, const float *from) {
+    for (int64_t row = 0; row < WIDTH; row += LANES)
+        for (int64_t column = 0; column < WIDTH; column += LANES)
+            transpose_square(to + column * WIDTH + row, WIDTH, from + row * WIDTH + column, WIDTH);
+}
+
 // to (columns, rows) = from (rows, columns) transposed, `*_stride` apart.
 template <class Number>
 void transpose(Number *to, int64_t to_stride, const Number *from, int64_t from_stride, int64_t rows, int64_t columns) {

@@ -17,7 +17,9 @@ from sonho.config import Config, ModelConfig
 SIZES = (128, 384)
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 LEAST_POWER = 0.3  # of the multiplications; what was measured at a bad moment may say less
-NEWTON_SCHULZ_PRODUCTS = 9  # of Muon: three a step of the iteration, three steps; about half are symmetric
+# Of Muon's products with the matrix itself, and of those of the square of its shorter side (native/muon_kernels.cpp); a
+# symmetric one counts half.
+WHOLE_PRODUCTS, SQUARE_PRODUCTS = 1.5, 4.5
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ def step_flops(config: Config, vocab_size: int, step_tokens: float) -> float:
     model, shapes = config.model, layer_shapes(config.model, vocab_size)
     muon = 0.0
     if config.training.optimizer == "muon":
-        muon = NEWTON_SCHULZ_PRODUCTS * sum(
-            rows * columns * min(columns, model.hidden_size) for rows, columns in shapes
-        )
+        for shape in shapes:
+            shorter, longer = min(shape), max(shape)
+            muon += 2.0 * shorter**2 * (WHOLE_PRODUCTS * longer + SQUARE_PRODUCTS * shorter)
     words = float(vocab_size)
     if samples := config.training.softmax_samples:  # and about every second token is a word of its own
         words = min(words, samples + step_tokens / 2)
