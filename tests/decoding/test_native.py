@@ -27,6 +27,9 @@ NETWORKS = [
     {"cell": "conv", "hidden_size": 17, "num_layers": 6},
     {"cell": "conv", "hidden_size": 14, "num_layers": 2, "kernel_size": 1},
     {"cell": "conv", "hidden_size": 40, "num_layers": 3, "embedding_dim": 40, "layer_norm": True},
+    {"cell": "lstm", "hidden_size": 111, "networks": 3},
+    {"cell": "gru", "hidden_size": 138, "num_layers": 2, "networks": 2},
+    {"cell": "rnn", "hidden_size": 90, "embedding_dim": 9, "networks": 9},
 ]
 SAMPLERS = [
     {},

@@ -24,6 +24,23 @@ std::vector<int64_t> plain_order(int64_t M) {
     return order;
 }
 
+// The inputs of each panel: from the first to the last that any of its columns has a weight for.
+std::vector<Inputs> inputs_of(const float *weight, int64_t K, const std::vector<int64_t> &order) {
+    const int64_t width = step_kernels().tile_columns;
+    std::vector<Inputs> inputs(order.size() / width, {K, 0});
+    for (size_t j = 0; j < order.size(); ++j) {
+        if (order[j] < 0) continue;
+        const float *row = weight + order[j] * K;
+        Inputs &panel = inputs[j / width];
+        for (int64_t k = 0; k < panel.first; ++k)
+            if (row[k] != 0.0f) panel.first = k;
+        for (int64_t k = K; k > panel.last; --k)
+            if (row[k - 1] != 0.0f) panel.last = k;
+    }
+    for (Inputs &panel : inputs) panel.first = std::min(panel.first, panel.last);
+    return inputs;
+}
+
 // Rows of `from` (n, M) in another order of columns.
 void reorder(const float *from, int64_t n, int64_t M, const std::vector<int64_t> &order, float *to) {
     for (int64_t i = 0; i < n; ++i, from += M)
@@ -39,8 +56,9 @@ Buffer<float> copied(const float *from, int64_t n, int64_t padded_size) {
 
 }  // namespace
 
-Matrix::Matrix(const float *weight, int64_t inputs, const std::vector<int64_t> &order, int32_t bits)
-    : kernels(&step_kernels()), K(inputs), columns(static_cast<int64_t>(order.size())) {
+Matrix::Matrix(const float *weight, int64_t depth, const std::vector<int64_t> &order, int32_t bits)
+    : kernels(&step_kernels()), K(depth), columns(static_cast<int64_t>(order.size())),
+      inputs(inputs_of(weight, depth, order)) {
     if (bits == 8) {
         packed8 = Buffer<int8_t>(columns * (K + 1));
         scales = Buffer<float>(columns);
@@ -53,9 +71,9 @@ Matrix::Matrix(const float *weight, int64_t inputs, const std::vector<int64_t> &
 
 void Matrix::times(const float *a, int64_t a_row, int64_t R, int16_t *rounded, float *out, bool backwards) const {
     if (packed8)
-        kernels->product8(a, a_row, R, packed8.get(), scales.get(), K, columns, rounded, out, columns, backwards);
+        kernels->product8(a, a_row, R, packed8.get(), scales.get(), inputs.data(), K, columns, rounded, out, columns, backwards);
     else
-        kernels->product(a, a_row, R, packed.get(), K, columns, out, columns, backwards);
+        kernels->product(a, a_row, R, packed.get(), inputs.data(), K, columns, out, columns, backwards);
 }
 
 Layer::Layer(const SonhoLayer &spec, int64_t V, int32_t bits)

@@ -69,9 +69,10 @@ struct Matrix {
     int64_t K = 0, columns = 0;
     Buffer<float> packed, scales;
     Buffer<int8_t> packed8;
+    std::vector<Inputs> inputs;  // of each panel
 
     Matrix() = default;
-    Matrix(const float *weight, int64_t inputs, const std::vector<int64_t> &order, int32_t bits);
+    Matrix(const float *weight, int64_t depth, const std::vector<int64_t> &order, int32_t bits);
     // out (R, columns) = a (R, K) times this. `rounded` is room for R * (K + 1) shorts.
     void times(const float *a, int64_t a_row, int64_t R, int16_t *rounded, float *out, bool backwards) const;
 };

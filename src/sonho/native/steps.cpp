@@ -23,9 +23,10 @@ constexpr int DOUBLES = LANES / 2;
 // Products. With few rows there are several panels at a time, so that enough sums are on their way at once.
 
 template <int R, int P>
-void multiply_panels(const float *a, int64_t a_row, const float *packed, int64_t K, float *out, int64_t out_row) {
+void multiply_panels(const float *a, int64_t a_row, const float *packed, Inputs inputs, int64_t K, float *out, int64_t out_row) {
     Vec sums[R][2 * P] = {};
-    for (int64_t k = 0; k < K; ++k, packed += WIDTH) {
+    packed += inputs.first * WIDTH;
+    for (int64_t k = inputs.first; k < inputs.last; ++k, packed += WIDTH) {
         UNROLL for (int p = 0; p < P; ++p) {
             const Vec left = load(packed + p * K * WIDTH), right = load(packed + p * K * WIDTH + LANES);
             UNROLL for (int r = 0; r < R; ++r) {
@@ -68,9 +69,11 @@ inline Shorts load_shorts(const int8_t *p) {
 
 template <int R, int P>
 void multiply_panels8(const int16_t *a, int64_t K, const float *steps, const int8_t *packed, const float *scales,
-                      float *out, int64_t out_row) {
+                      Inputs inputs, float *out, int64_t out_row) {
     Sums sums[R][2 * P] = {};
-    for (int64_t k = 0; k < K; k += 2, packed += 2 * WIDTH) {
+    const int64_t first = inputs.first - inputs.first % 2;
+    packed += first * WIDTH;
+    for (int64_t k = first; k < inputs.last; k += 2, packed += 2 * WIDTH) {
         UNROLL for (int p = 0; p < P; ++p) {
             const Shorts left = load_shorts(packed + p * K * WIDTH);
             const Shorts right = load_shorts(packed + p * K * WIDTH + 2 * LANES);
@@ -100,23 +103,35 @@ void over_panels(int64_t panels, int64_t most, bool backwards, Run run) {
     }
 }
 
-void product(const float *a, int64_t a_row, int64_t R, const float *packed, int64_t K, int64_t columns, float *out,
-             int64_t out_row, bool backwards) {
+// What any of `count` panels takes.
+Inputs joined(const Inputs *inputs, int64_t count) {
+    Inputs all = *inputs;
+    for (const Inputs *each = inputs + 1; each < inputs + count; ++each) {
+        all.first = least(all.first, each->first);
+        all.last = all.last > each->last ? all.last : each->last;
+    }
+    return all;
+}
+
+void product(const float *a, int64_t a_row, int64_t R, const float *packed, const Inputs *inputs, int64_t K, int64_t columns,
+             float *out, int64_t out_row, bool backwards) {
     const int64_t panels = columns / WIDTH;
     if (R == 1)
         return over_panels(panels, 4, backwards, [&](int64_t first, int64_t count) {
             const float *from = packed + first * K * WIDTH;
             float *to = out + first * WIDTH;
-            if (count == 4) return multiply_panels<1, 4>(a, a_row, from, K, to, out_row);
-            if (count == 3) return multiply_panels<1, 3>(a, a_row, from, K, to, out_row);
-            if (count == 2) return multiply_panels<1, 2>(a, a_row, from, K, to, out_row);
-            return multiply_panels<1, 1>(a, a_row, from, K, to, out_row);
+            const Inputs taken = joined(inputs + first, count);
+            if (count == 4) return multiply_panels<1, 4>(a, a_row, from, taken, K, to, out_row);
+            if (count == 3) return multiply_panels<1, 3>(a, a_row, from, taken, K, to, out_row);
+            if (count == 2) return multiply_panels<1, 2>(a, a_row, from, taken, K, to, out_row);
+            return multiply_panels<1, 1>(a, a_row, from, taken, K, to, out_row);
         });
     const Blocks blocks(R);
     over_panels(panels, 1, backwards, [&](int64_t panel, int64_t) {
+        const auto [first, last] = inputs[panel];
         for (int64_t block = 0; block < blocks.blocks; ++block) {
             const int64_t begin = blocks.start(block), rows = blocks.start(block + 1) - begin;
-            multiply_by_rows[rows](a + begin * a_row, a_row, 1, packed + panel * K * WIDTH, K,
+            multiply_by_rows[rows](a + begin * a_row + first, a_row, 1, packed + (panel * K + first) * WIDTH, last - first,
                                    out + begin * out_row + panel * WIDTH, out_row);
         }
     });
@@ -142,8 +157,8 @@ float round_row(const float *a, int64_t K, int16_t *rounded) {
     return finite ? largest / limit : __builtin_nanf("");
 }
 
-void product8(const float *a, int64_t a_row, int64_t R, const int8_t *packed, const float *scales, int64_t K,
-              int64_t columns, int16_t *rounded, float *out, int64_t out_row, bool backwards) {
+void product8(const float *a, int64_t a_row, int64_t R, const int8_t *packed, const float *scales, const Inputs *inputs,
+              int64_t K, int64_t columns, int16_t *rounded, float *out, int64_t out_row, bool backwards) {
     constexpr int64_t ROWS = 4;
     const int64_t panels = columns / WIDTH, even = K + K % 2;
     for (int64_t begin = 0; begin < R; begin += ROWS) {
@@ -154,12 +169,14 @@ void product8(const float *a, int64_t a_row, int64_t R, const int8_t *packed, co
             const int8_t *from = packed + first * even * WIDTH;
             float *to = out + begin * out_row + first * WIDTH;
             const float *scale = scales + first * WIDTH;
-            if (rows == 1 && count == 4) return multiply_panels8<1, 4>(rounded, even, steps, from, scale, to, out_row);
-            if (rows == ROWS && count == 2) return multiply_panels8<ROWS, 2>(rounded, even, steps, from, scale, to, out_row);
+            const Inputs taken = joined(inputs + first, count);
+            if (rows == 1 && count == 4) return multiply_panels8<1, 4>(rounded, even, steps, from, scale, taken, to, out_row);
+            if (rows == ROWS && count == 2)
+                return multiply_panels8<ROWS, 2>(rounded, even, steps, from, scale, taken, to, out_row);
             for (int64_t p = 0; p < count; ++p)
                 for (int64_t r = 0; r < rows; ++r)
                     multiply_panels8<1, 1>(rounded + r * even, even, steps + r, from + p * even * WIDTH,
-                                           scale + p * WIDTH, to + r * out_row + p * WIDTH, out_row);
+                                           scale + p * WIDTH, taken, to + r * out_row + p * WIDTH, out_row);
         };
         over_panels(panels, rows == 1 ? 4 : 2, backwards, run);
     }

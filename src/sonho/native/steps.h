@@ -8,19 +8,25 @@
 
 constexpr int32_t CONV = 4;  // a gated causal convolution, beside the cells of kernels.h
 
+// Of the K inputs of a product, those that the columns of a panel take, [first, last): the weights of all others are zero.
+// Where several networks are one (training/ensemble.py), each has a block of the weights.
+struct Inputs {
+    int64_t first, last;
+};
+
 struct StepKernels {
     int64_t tile_columns;
     // Column j of `packed` (K, columns) is row order[j] of `weight` (M, K), or zero where that is negative.
     void (*pack)(const float *weight, int64_t K, const int64_t *order, int64_t columns, float *packed);
     // The same in 8 bits: weight = scales[j] * integer. `packed` holds columns * (K + K % 2) bytes.
     void (*pack8)(const float *weight, int64_t K, const int64_t *order, int64_t columns, int8_t *packed, float *scales);
-    // out (R, columns) = a (R, K) packed. Each number is summed in the order of K, whatever R. `backwards` starts from the
-    // last panel: going to and fro finds the last panels still in the cache.
-    void (*product)(const float *a, int64_t a_row, int64_t R, const float *packed, int64_t K, int64_t columns, float *out,
-                    int64_t out_row, bool backwards);
+    // out (R, columns) = a (R, K) packed. Each number is summed in the order of K, whatever R. `inputs` are those of each
+    // panel. `backwards` starts from the last panel: going to and fro finds the last panels still in the cache.
+    void (*product)(const float *a, int64_t a_row, int64_t R, const float *packed, const Inputs *inputs, int64_t K,
+                    int64_t columns, float *out, int64_t out_row, bool backwards);
     // The rows are rounded to 16 bits into `rounded` (R, K + K % 2), the sums are exact.
-    void (*product8)(const float *a, int64_t a_row, int64_t R, const int8_t *packed, const float *scales, int64_t K,
-                     int64_t columns, int16_t *rounded, float *out, int64_t out_row, bool backwards);
+    void (*product8)(const float *a, int64_t a_row, int64_t R, const int8_t *packed, const float *scales,
+                     const Inputs *inputs, int64_t K, int64_t columns, int16_t *rounded, float *out, int64_t out_row, bool backwards);
     // One step of R rows: in[r] and sums (R, columns) hold the two halves of the gates; c is changed in place. A
     // convolution has its gates in `in` alone.
     void (*cell)(int32_t cell, const float *const *in, const float *sums, int64_t sums_row, const float *h, float *c,
