@@ -20,6 +20,7 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
                                       their batch norms scale, shift, mean and variance (O)
     decoder.*                         translate, caption: the decoder, see below; outside it stands the encoder, which
                                       of a translation has the layers of a classifier, V of the source, and no output
+    networks, K of them   of a mean of several networks the layers' matrices are stored as (K, G*H/K, D/K), see blocks.py
     gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
     prior.NAME            counts of the text beside the network, see prior.py; or none
 
@@ -48,6 +49,7 @@ import numpy as np
 
 from sonho.config import OF_LABELS, DataKind, ModelConfig, SamplingConfig, TaskName, from_stored, to_dict
 from sonho.errors import DataError, InputNotFoundError, ModelFileError
+from sonho.storage.blocks import from_blocks, to_blocks
 from sonho.storage.condition import Condition, condition_from_json
 from sonho.storage.container import Arrays, read_container, write_container
 from sonho.storage.shapes import GATES, expected_shapes
@@ -55,6 +57,7 @@ from sonho.text import Tokenizer, tokenizer_from_json
 
 MODEL_FILE_NAME = "model.safetensors"
 RMS_PREFIX, PRIOR_PREFIX = "gradient_rms.", "prior."
+NO_GRADIENT = 255  # the code of a weight that never had one
 
 
 @dataclass
@@ -93,9 +96,12 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
         header["source_tokenizer"] = model_file.source_tokenizer.to_json()
     if model_file.condition is not None:
         header["condition"] = model_file.condition.to_json()
-    codes = {f"{RMS_PREFIX}{name}": array for name, array in model_file.gradient_rms.items()}
+    networks = model_file.record.get("networks", 1)
+    arrays = to_blocks(model_file.arrays, model_file.model, networks)
+    rms = to_blocks(model_file.gradient_rms, model_file.model, networks, NO_GRADIENT)
+    codes = {f"{RMS_PREFIX}{name}": array for name, array in rms.items()}
     prior = {f"{PRIOR_PREFIX}{name}": array for name, array in model_file.prior.items()}
-    write_container(path, "model", header, {**model_file.arrays, **codes, **prior})
+    write_container(path, "model", header, {**arrays, **codes, **prior})
 
 
 def load_model_file(path: str | PathLike[str]) -> ModelFile:
@@ -107,18 +113,19 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
     header, stored = read_container(path, "model")
     arrays = {name: array for name, array in stored.items() if not name.startswith((RMS_PREFIX, PRIOR_PREFIX))}
     try:
+        model = from_stored(ModelConfig, header["model"])
         loaded = ModelFile(
-            model=from_stored(ModelConfig, header["model"]),
+            model=model,
             tokenizer=tokenizer_from_json(header["tokenizer"]),
             data_kind=header["data_kind"],
-            arrays=arrays,
+            arrays=from_blocks(arrays, model),
             window=header["window"],
             sampling=from_stored(SamplingConfig, header["sampling"]),
             record=dict(header["record"]),
             labels=_labels(header.get("labels", [])),
             source_tokenizer=tokenizer_from_json(header["source_tokenizer"]) if "source_tokenizer" in header else None,
             condition=condition_from_json(header.get("condition")),
-            gradient_rms=_under(stored, RMS_PREFIX),
+            gradient_rms=from_blocks(_under(stored, RMS_PREFIX), model, NO_GRADIENT),
             prior=_under(stored, PRIOR_PREFIX),
         )
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
