@@ -212,6 +212,9 @@ class TrainingConfig:
     checkpoint_every: Annotated[int, Ge(0)] = _help(0, "steps between checkpoints; 0 = by checkpoint_seconds")
     checkpoint_seconds: Annotated[float, Gt(0)] = _help(30.0, "seconds between checkpoints")
     threads: Annotated[int, Ge(0), Le(1024)] = _help(0, "processor threads; 0 = all")
+    networks: Annotated[int, Ge(0), Le(16)] = _help(
+        0, "networks that learn one after the other, as long each, and whose mean is the model; 0 = chosen from the run"
+    )
     learn_end: bool = _help(
         True,
         "by the clock: at last learn the held-out part too, in further networks where there is time to spare (the mean"

@@ -1,4 +1,4 @@
-"""Networks that learn from all of the text once the first is measured, and whose mean is one network."""
+"""Several networks whose mean is the model: learned together, or from all of the text once the first is measured."""
 
 import dataclasses
 
@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from sonho.api import evaluate, evaluation_table, generate
+from sonho.api import adapt, evaluate, evaluation_table, generate
 from sonho.config import ModelConfig
+from sonho.errors import UsageError
 from sonho.data.parts import MemoryStore, Part, joined
 from sonho.models.language_model import LanguageModel, load_arrays, to_arrays
 from sonho.storage.model_file import load_model_file
 from sonho.training import session
 from sonho.training.checkpoint import load_checkpoint
-from sonho.training.ensemble import Watch, learn_all, merged
+from sonho.training.ensemble import merged
 from sonho.training.run import train
 
 TEXT = "".join(f"the cat number {i * 7919 % 97} sat on the mat of {i * 31 % 13}\n" for i in range(300))
@@ -162,16 +163,86 @@ def test_records_are_joined_with_their_bounds():
     assert joined(*streams).offsets is None
 
 
-def test_each_network_has_a_seed_of_its_own(run, monkeypatch):
-    seeds = []
+def blocks(arrays):
+    """The output layer's part of each network of 12 units."""
+    weight = arrays["output.weight"]
+    return [weight[:, at : at + 12] for at in range(0, weight.shape[1], 12)]
 
-    def listen(kept, config, corpus, networks, seconds, watch):
-        made = learn_all(kept, config, corpus, networks, seconds, watch)
-        blocks = [made.arrays["output.weight"][:, at : at + 12] for at in (0, 12, 24)]
-        seeds.extend(block.tobytes() for block in blocks)
-        assert isinstance(watch, Watch)
-        return made
 
-    monkeypatch.setattr(session, "learn_all", listen)
-    run()
-    assert len(set(seeds)) == 3
+def test_each_network_has_a_seed_of_its_own(run):
+    _, folder, _ = run()
+    assert len({block.tobytes() for block in blocks(load_model_file(folder).arrays)}) == 3
+
+
+@pytest.fixture
+def together(tmp_path):
+    """Train three networks whose mean is the model."""
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+
+    def train_together(name="run", networks=3, paths=(str(path),), **more):
+        told = []
+        training = {**SETTINGS["training"], "networks": networks, **more.pop("training", {})}
+        settings = more.pop("settings", {**SETTINGS, "training": training})
+        result = train(list(paths), tmp_path / name, settings, say=told.append, **more)
+        return result, tmp_path / name, told
+
+    return train_together
+
+
+def test_networks_that_learn_together_are_measured_as_their_mean(together, tmp_path):
+    result, folder, told = together()
+    kept, first = load_model_file(folder), load_model_file(folder / session.FIRST_NAME)
+    assert (first.model.hidden_size, kept.model.hidden_size, kept.record["networks"]) == (12, 36, 3)
+    assert any("The first of 3 networks has learned at" in line for line in told)
+    np.testing.assert_allclose(3 * blocks(kept.arrays)[0], first.arrays["output.weight"], rtol=1e-6)
+    assert len({block.tobytes() for block in blocks(kept.arrays)}) == 3
+    alone, alone_folder, _ = together("alone", networks=1)
+    assert not (alone_folder / "network-1").exists()
+    assert result.validation.loss < alone.validation.loss
+    assert kept.record["validation_loss"] == result.validation.loss
+    held_out = tmp_path / "held-out.txt"
+    held_out.write_text(TEXT[-result.validation.num_chars - 1 :])
+    assert evaluate(folder, str(held_out)).loss == pytest.approx(result.validation.loss, abs=0.02)
+
+
+def test_only_what_stands_within_a_network_is_adapted(together, tmp_path):
+    _, folder, _ = together(training={"learn_end": True})
+    text = tmp_path / "other.txt"
+    text.write_text(END)
+    adapt(folder, str(text), tmp_path / "adapted.safetensors")
+    before, after = load_model_file(folder), load_model_file(tmp_path / "adapted.safetensors")
+    between = before.arrays["layers.0.weight_hh"] == 0
+    assert between.mean() == pytest.approx(2 / 3)
+    np.testing.assert_array_equal(after.arrays["layers.0.weight_hh"] == 0, between)
+    assert (after.arrays["layers.0.weight_hh"] != before.arrays["layers.0.weight_hh"]).mean() > 0.3
+
+
+def test_a_longer_run_goes_on_with_each_network(together):
+    _, folder, _ = together()
+    result, _, _ = together(paths=(), settings={"training": {"steps": 200}}, resume=True)
+    assert result.finished
+    for name in (".", "network-2", "network-3"):
+        assert load_checkpoint(folder / name)[0]["counters"]["step"] == 200
+    assert load_model_file(folder).model.hidden_size == 36
+
+
+def test_what_another_run_left_of_a_network_is_not_gone_on_with(together):
+    _, folder, _ = together("one")
+    _, other, _ = together("other", training={"steps": 60, "seed": 5})
+    (other / "network-2" / "checkpoint.safetensors").replace(folder / "network-2" / "checkpoint.safetensors")
+    together("one", paths=(), settings={"training": {"steps": 200}}, resume=True)
+    assert load_checkpoint(folder / "network-2")[0]["seed"] == 1
+
+
+@pytest.mark.parametrize("change", [{"cell": "conv"}, {"layer_norm": True}, {"task": "tag"}])
+def test_networks_without_a_mean_are_refused(together, change):
+    settings = {**SETTINGS, "model": {**SETTINGS["model"], **change}, "training": {"steps": 9, "networks": 2}}
+    with pytest.raises(UsageError, match="training.networks=2: only recurrent language models"):
+        together(settings=settings)
+
+
+def test_several_networks_do_not_start_from_one(together):
+    _, folder, _ = together("one", networks=1)
+    with pytest.raises(UsageError, match="training.networks=3 begin anew, and --init starts from a model"):
+        together(init=str(folder))

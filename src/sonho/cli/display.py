@@ -89,7 +89,7 @@ class PlainDisplay(Display):
 
     def on_log(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         validated = "validation_loss" in metrics
-        self._validation = metrics.get("validation_loss", self._validation)
+        self._validation = metrics.get("validation_loss", math.nan if "network" in metrics else self._validation)
         if validated or time.monotonic() - self._last >= PLAIN_SECONDS:
             self._last = time.monotonic()
             self.say(status(trainer, metrics, self._validation))
@@ -131,6 +131,9 @@ class LiveDisplay(Display):
         if "validation_loss" in metrics:
             self._validation = metrics["validation_loss"]
             self.console.print(Text(status(trainer, metrics, self._validation), style="dim"))
+        if "network" in metrics:
+            self._validation = math.nan  # it is the first one's
+            self._progress.update(self._bar, description=f"Network {metrics['network']}")
         self._figures = Text(status(trainer, metrics, self._validation))
         self._update()
 
@@ -161,6 +164,8 @@ def _drawn_at(sample: dict[str, Any]) -> str:
 def status(trainer: Trainer, metrics: dict[str, Any], validation: float) -> str:
     """One line of figures: loss is nats per token."""
     parts = [f"step {metrics['step']:,}", f"epoch {metrics['epoch']:.2f}"]
+    if "network" in metrics:
+        parts.insert(0, f"network {metrics['network']}")
     if "train_loss" in metrics:
         parts.append(f"train {metrics['train_loss']:.3f}")
     if not math.isnan(validation):

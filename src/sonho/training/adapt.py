@@ -72,7 +72,7 @@ class AdaptiveStepper:
         named = dict(self._model.named_parameters())
         self._parameters: list[Tensor] = list(named.values())
         self._trained = [parameter.detach().clone() for parameter in self._parameters]
-        self._scales = [self._scale(model_file.gradient_rms[name]) for name in named]
+        self._scales = [self._scale(model_file.gradient_rms[name], model_file.arrays[name]) for name in named]
         self._zero = self._model.initial_state(1)
         # What comes after the last token of a record; after that of a text nothing is known.
         self._end = tokenizer.eos_id if model_file.data_kind == "records" else PAD
@@ -147,11 +147,16 @@ class AdaptiveStepper:
             torch._foreach_clamp_max_(steps, self._adaptation.longest)
             torch._foreach_add_(self._parameters, steps, alpha=-self._adaptation.rate)
 
-    def _scale(self, codes: Array) -> Tensor:
-        """What a gradient is multiplied with: one over its root mean square, within reason."""
+    def _scale(self, codes: Array, weights: Array) -> Tensor:
+        """What a gradient is multiplied with: one over its root mean square, within reason.
+
+        A weight of zero that never had a gradient is none: it stands between networks (ensemble.py).
+        """
         rms = decode_rms(codes)
-        least = self._adaptation.floor * float(rms.mean())
-        return torch.from_numpy((1.0 / np.maximum(rms, max(least, 1e-12))).astype(np.float32))
+        counts = (rms > 0.0) | (weights != 0.0)
+        least = self._adaptation.floor * float(rms.sum()) / max(int(counts.sum()), 1)
+        scales = 1.0 / np.maximum(rms, max(least, 1e-12))
+        return torch.from_numpy(np.where(counts, scales, 0.0).astype(np.float32))
 
     def _tensors(self, state: State) -> TorchState:
         return unflatten([torch.from_numpy(np.ascontiguousarray(array)) for array in state], self._zero)

@@ -1,10 +1,11 @@
-"""Networks that learn from all of a text, and are one model: what a run by the clock does with minutes to spare.
+"""Several networks that are one model: each learns by itself, and the model predicts with the mean of their logits.
 
-A text that is short for its minutes is learned before they are over, and longer would only teach it by heart. So when
-the first network is measured, others of its kind learn in as many seconds each, from the training part and the held-out
-part together, and the model predicts with the mean of their logits: errors that networks have by chance cancel out
-(an ensemble; Hansen and Salamon 1990). That mean is itself a recurrent network, whose units are all of theirs, with no
-weights between those of different networks; so it is stored, decoded and scored like any other.
+Errors that networks make by chance cancel out (an ensemble; Hansen and Salamon 1990). Two things of a run by the clock
+make several: where one network more, of fewer units or with less time each, is worth more than the time given to one
+(`training.networks`), all learn from the training part, and their mean is measured; and where a short text is learned
+long before the minutes are over, further ones learn from the held-out part as well once the first is measured. The mean
+is itself a recurrent network, whose units are all of theirs, with no weights between those of different networks; so it
+is stored, decoded and scored like any other.
 
 Shapes: K networks, V vocabulary, D embedding, H hidden, G gates.
 """
@@ -12,81 +13,117 @@ Shapes: K networks, V vocabulary, D embedding, H hidden, G gates.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from sonho.config import Config, ModelConfig
+from sonho.config import Config, ModelConfig, to_dict
 from sonho.data.corpus import Corpus
 from sonho.data.parts import joined
 from sonho.models.language_model import load_arrays, to_arrays
+from sonho.storage.blocks import have_blocks, join_blocks, join_gates, split_blocks
 from sonho.storage.container import Arrays
-from sonho.storage.model_file import ModelFile
+from sonho.storage.durable import make_folder
+from sonho.storage.model_file import NO_GRADIENT, ModelFile
 from sonho.storage.shapes import GATES
 from sonho.training.budget import Budget
 from sonho.training.callbacks import Callback
+from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, restore, save_checkpoint
 from sonho.training.language import LanguageTask
 from sonho.training.trainer import Intervals, Trainer
 
-NEVER = Intervals(0, math.inf, sample_steps=2**62, checkpoint_steps=0, checkpoint_seconds=math.inf)
-
 
 class Watch(Callback):
-    """Passes the steps of a network on to the run's own listeners, and a stop that was asked of the run to it."""
+    """Passes what a further network does on to the run's own listeners, and a stop that was asked of the run to it."""
 
     def __init__(self, run: Trainer, callbacks: Sequence[Callback]) -> None:
         self.run, self.callbacks = run, callbacks
+        self.name = ""  # of the network that learns
 
     def on_step(self, trainer: Trainer, loss: float) -> None:
         trainer.stop_requested = self.run.stop_requested
         for callback in self.callbacks:
             callback.on_step(trainer, loss)
 
+    def on_log(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+        for callback in self.callbacks:
+            callback.on_log(trainer, {**metrics, "network": self.name})
 
-def learn_all(
-    kept: ModelFile, config: Config, corpus: Corpus, networks: int, seconds: float, watch: Callback
-) -> ModelFile | None:
-    """`kept` with the mean of so many networks in place of its own; None where `watch` stopped one of them.
 
-    Each learns for so many seconds, from the training and the validation part of `corpus`, with a seed of its own.
-    """
+@dataclasses.dataclass(frozen=True)
+class Further:
+    """What the networks after the first have in common: each has so much time, and looks at nothing but its loss."""
+
+    folder: Path  # the run's; each has a folder of its own in it, with a checkpoint to go on from
+    asked: Budget  # the first network's
+    budget: Budget
+    intervals: Intervals
+    watch: Watch
+
+
+def whole(corpus: Corpus) -> Corpus:
+    """The corpus with its held-out part to be learned from as well."""
     assert corpus.validation is not None
-    corpus = dataclasses.replace(corpus, train=joined(corpus.train, corpus.validation), validation=None)
-    learned: list[Arrays] = []
-    for number in range(networks):
-        training = dataclasses.replace(config.training, seed=(config.training.seed + 1 + number) % 2**63)
-        arrays = _learn(dataclasses.replace(config, training=training), corpus, seconds, watch)
-        if arrays is None:
+    return dataclasses.replace(corpus, train=joined(corpus.train, corpus.validation), validation=None)
+
+
+def learn_further(config: Config, corpus: Corpus, networks: int, further: Further) -> tuple[list[Arrays], float] | None:
+    """The averaged weights of so many networks after the first, each with a seed of its own, and their seconds.
+
+    None where one was stopped.
+    """
+    learned, seconds = [], 0.0
+    for number in range(2, networks + 2):
+        further.watch.name = f"{number} of {networks + 1}"
+        training = dataclasses.replace(config.training, seed=(config.training.seed + number - 1) % 2**63)
+        trainer = _learn(dataclasses.replace(config, training=training), corpus, number, further)
+        if not trainer.finished:
             return None
-        learned.append(arrays)
-    model, arrays = merged(kept.model, learned)
-    task = LanguageTask(dataclasses.replace(config, model=model), corpus, say=lambda text: None)
-    load_arrays(task.model, arrays)
-    made = dataclasses.replace(kept, model=model, arrays=arrays, record=dict(kept.record))
-    task.finish(made)
-    return made
+        with trainer.average.in_place():
+            learned.append(to_arrays(trainer.task.model))
+        seconds += trainer.counters.seconds
+    return learned, seconds
 
 
-def _learn(config: Config, corpus: Corpus, seconds: float, watch: Callback) -> Arrays | None:
-    """The averaged weights of one network; None where it was stopped."""
-    task = LanguageTask(config, corpus, say=lambda text: None)
+def _learn(config: Config, corpus: Corpus, number: int, further: Further) -> Trainer:
+    """Let one network learn; it goes on where its own checkpoint stands."""
+    folder = further.folder / f"network-{number}"
+    make_folder(folder)
+    mine = {"digest": corpus.digest, "model": to_dict(config.model), "seed": config.training.seed}
+    budget, stored = further.budget, None
+    if (folder / CHECKPOINT_NAME).exists():
+        found, arrays = load_checkpoint(folder)
+        if {name: found.get(name) for name in mine} == mine:
+            stored = found, arrays
+            if found["asked"] == dataclasses.asdict(further.asked):  # nobody gave the run more time since
+                budget = Budget(**found["budget"])
+    header = {**mine, "asked": dataclasses.asdict(further.asked), "budget": dataclasses.asdict(budget)}
     trainer = Trainer(
-        task,
+        LanguageTask(config, corpus, say=lambda text: None),
         config.training,
-        Budget(seconds, 0),
-        NEVER,
+        budget,
+        further.intervals,
         validates=False,
         draw=lambda: iter(()),
         keep=lambda: None,
-        save=lambda: None,
-        callbacks=[watch],
+        save=lambda: save_checkpoint(folder, trainer, header),
+        callbacks=[further.watch],
     )
+    if stored is not None:
+        restore(trainer, *stored)
     trainer.run()
-    if not trainer.finished:
-        return None
-    with trainer.average.in_place():
-        return to_arrays(task.model)
+    return trainer
+
+
+def mean_of(kept: ModelFile, config: Config, corpus: Corpus, networks: Sequence[Arrays]) -> tuple[ModelFile, LanguageTask]:
+    """`kept` with the mean of the networks in place of its own, and the task that has it."""
+    model, arrays = merged(kept.model, networks)
+    task = LanguageTask(dataclasses.replace(config, model=model), corpus, say=lambda text: None, networks=len(networks))
+    load_arrays(task.model, arrays)
+    record = {**kept.record, "networks": len(networks)}
+    return dataclasses.replace(kept, model=model, arrays=arrays, record=record), task
 
 
 def merged(model: ModelConfig, networks: Sequence[Arrays]) -> tuple[ModelConfig, Arrays]:
@@ -106,12 +143,10 @@ def merged(model: ModelConfig, networks: Sequence[Arrays]) -> tuple[ModelConfig,
             arrays[name] = np.stack(each).mean(axis=0, dtype=np.float32)
         elif name in ("output.weight", "embedding.weight"):
             arrays[name] = np.concatenate(each, axis=1)  # (V, K * H) or (V, K * D)
-        elif name == "layers.0.weight_ih" and not model.embedding_dim:
-            arrays[name] = _by_gate(each, gates)  # one-hot inputs are the same to all
-        elif name.endswith("bias"):
-            arrays[name] = _by_gate(each, gates)
+        elif name in have_blocks(model):
+            arrays[name] = join_blocks(each, gates)
         else:
-            arrays[name] = _blocks(each, gates)
+            arrays[name] = join_gates(each, gates)
     # The mean of the logits; a tied embedding is the input as well, where what is taken is given back.
     arrays["embedding.weight" if model.tied else "output.weight"] /= np.float32(count)
     if model.tied:
@@ -120,16 +155,10 @@ def merged(model: ModelConfig, networks: Sequence[Arrays]) -> tuple[ModelConfig,
     return sized, arrays
 
 
-def _by_gate(each: Sequence[np.ndarray], gates: int) -> np.ndarray:
-    """(G*H, ...) of each network as (G*K*H, ...): in every gate, one network's units after another's."""
-    rows = [array.reshape(gates, -1, *array.shape[1:]) for array in each]
-    return np.concatenate(rows, axis=1).reshape(-1, *each[0].shape[1:])
-
-
-def _blocks(each: Sequence[np.ndarray], gates: int) -> np.ndarray:
-    """(G*H, X) of each network as (G*K*H, K*X), with zeros between different networks."""
-    width = each[0].shape[1]
-    wide = [
-        np.pad(array, ((0, 0), (width * place, width * (len(each) - 1 - place)))) for place, array in enumerate(each)
-    ]
-    return _by_gate(wide, gates)
+def without_between(model: ModelConfig, rms: Arrays, networks: int) -> Arrays:
+    """Statistics that say of weights between networks that they never had a gradient, so that adapting leaves them."""
+    found, gates = dict(rms), GATES[model.cell]
+    for name in have_blocks(model):
+        if name in rms:
+            found[name] = join_blocks(split_blocks(rms[name], gates, networks), gates, fill=NO_GRADIENT)
+    return found

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from sonho.data.corpus import Part
 from sonho.models.language_model import LanguageModel, detach
 from sonho.storage.container import Arrays
+from sonho.storage.model_file import NO_GRADIENT
 
 # A code c stands for 2 ** (-c / STEPS_PER_OCTAVE); the last one for zero.
 STEPS_PER_OCTAVE = 8
-ZERO = 255
+ZERO = NO_GRADIENT
 INTERVAL = 64  # tokens of a gradient
 STRETCHES = 8  # places of the training part, evenly spread, each read with a carried state
 MOST_GRADIENTS = 256

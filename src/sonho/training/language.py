@@ -53,8 +53,11 @@ class LanguageTask:
 
     unit = "nats"
 
-    def __init__(self, config: Config, corpus: Corpus, say: Say, start: ModelFile | None = None) -> None:
-        self.config, self.corpus, self.say = config, corpus, say
+    def __init__(
+        self, config: Config, corpus: Corpus, say: Say, start: ModelFile | None = None, *, networks: int = 1
+    ) -> None:
+        """`networks`: how many it is the mean of (ensemble.py)."""
+        self.config, self.corpus, self.say, self.networks = config, corpus, say, networks
         self.tokenizer = corpus.tokenizer
         self.batches: Batches = make_batches(corpus.train, self.tokenizer, config.data, config.training.seed)
         self.data_kind: DataKind = corpus.kind
@@ -215,10 +218,10 @@ class LanguageTask:
     def _gradients(self) -> int:
         """How many gradients the statistics at the end are taken from."""
         if not self.config.training.minutes:
-            return MOST_GRADIENTS
+            return MOST_GRADIENTS // self.networks  # of the mean of several each takes as much longer
         few = min(1.0, FEW_WORDS / self.tokenizer.vocab_size)
         wanted = round(GRADIENTS_A_SECOND * few * 60.0 * self.config.training.minutes)
-        return min(max(wanted, TRIAL_GRADIENTS), MOST_GRADIENTS)
+        return max(min(wanted, MOST_GRADIENTS) // self.networks, TRIAL_GRADIENTS)
 
     def _seconds_a_gradient(self) -> float:
         return seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS)) / TRIAL_GRADIENTS

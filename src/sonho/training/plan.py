@@ -56,6 +56,9 @@ EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (20.0, 120.0), 0.3
 # Where that much is in the time more than once, others of the kind learn from the whole text afterwards, and their mean
 # is the model: so many at most, of so many units together, and each run to at least such an exposure (docs/log.md, 42).
 MOST_NETWORKS, MOST_UNITS_TOGETHER, LEAST_EXPOSURE_OF_EACH = 4, 1024, 160.0
+# Where the time is enough for more than one network to read the text so often, in so many steps, it is shared by several,
+# and their mean is the model: at most so many (docs/log.md, 44).
+LEAST_PASSES_OF_EACH, LEAST_STEPS_OF_EACH, MOST_TOGETHER = 4.0, 1500, 4
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
@@ -87,12 +90,46 @@ def plan(
     seconds: float = 0.0,
     speed: Speed | None = None,
     may_average: bool = False,
+    may_learn_all: bool = False,
 ) -> Plan:
     """Fill in what is not among `given` ("section.key") for a training part of `symbols` tokens.
 
     `record_length` is the mean one of records. `seconds` and `speed` are of the learning, where it goes by the clock;
-    else `speed` is None. `may_average` says whether the mean of several networks is a model that is wanted.
+    else `speed` is None. `may_average` says whether the mean of several networks is a model that is wanted, and
+    `may_learn_all` whether networks may learn from the held-out part.
     """
+    facts: dict[str, Any] = {"symbols": symbols, "vocab_size": vocab_size, "record_length": record_length}
+    may_average = may_average and can_average(config.model) and "training.networks" not in given
+    together = max(config.training.networks, 1)
+    if speed is not None and may_average:
+        for several in range(MOST_TOGETHER, 1, -1):
+            made = _plan(config, given, **facts, seconds=seconds / several, speed=speed)
+            seen = speed.tokens(seconds / several, made.config, vocab_size, step_tokens(made.config, record_length))
+            passes, steps = seen / symbols, seen / step_tokens(made.config, record_length)
+            if passes >= LEAST_PASSES_OF_EACH and steps >= LEAST_STEPS_OF_EACH:
+                together = several
+                break
+    alone = _plan(config, given, **facts, seconds=seconds, speed=speed, may_learn_all=may_average and may_learn_all)
+    if alone.networks or together == 1:
+        return alone
+    made = _plan(config, given, **facts, seconds=seconds / together, speed=speed)
+    line = f"{together} networks learn so, one after the other, as long each; the model is their mean"
+    config = fill(made.config, given, {"training.networks": together})
+    return dataclasses.replace(made, config=config, lines=(*made.lines, line))
+
+
+def _plan(
+    config: Config,
+    given: Set[str],
+    *,
+    symbols: int,
+    vocab_size: int,
+    record_length: float,
+    seconds: float,
+    speed: Speed | None,
+    may_learn_all: bool = False,
+) -> Plan:
+    """The plan of one network, which has all of the `seconds` to itself but for those that `may_learn_all`."""
     row = next(values for limit, values in TABLE if limit is None or symbols <= limit)
     filled = fill(config, given, _batch(row["batch_size"], row["bptt"], record_length))
     if config.model.cell == "conv":
@@ -139,7 +176,7 @@ def plan(
         sized = fill(sized, given, {"model.weight_drop": round(drop, 2)})
     most_exposure = MOST_EXPOSURE_WITH_WEIGHT_DROP if sized.model.weight_drop else MOST_EXPOSURE
     networks = 0
-    if speed is not None and may_average and can_average(sized.model):
+    if speed is not None and may_learn_all:
         networks = _networks(exposure(sized), most_exposure, sized.model.hidden_size)
         most_exposure = min(most_exposure, exposure(sized) / (networks + 1)) if networks else most_exposure
     worth_seeing = min(1.0, most_exposure / exposure(sized)) if speed is not None else 1.0

@@ -33,7 +33,7 @@ from sonho.training.held_out import choose_validation
 from sonho.training.language import Say
 from sonho.training.level import choose_level
 from sonho.training.long_text import choose_sample
-from sonho.training.plan import Plan, fill, intervals, plan, step_tokens
+from sonho.training.plan import Plan, can_average, fill, intervals, plan, step_tokens
 from sonho.training.plan_captions import plan_captions, prepare_captions
 from sonho.training.plan_labels import OF_THE_START, fit_to_start, plan_labels, prepare_labels
 from sonho.training.plan_pairs import plan_pairs, prepare_pairs
@@ -114,6 +114,7 @@ def _fresh(
     given = given_settings(settings)
     config = records_for_conditions(build_config(settings), given)
     check_prior(config)
+    check_networks(config, init)
     set_threads(config)
     labels = config.model.task in OF_LABELS
     config = prepared(config, given, paths)
@@ -169,7 +170,7 @@ def train_corpus(
 ) -> Result:
     """As `train` into a folder that is free, from a corpus that was read; `given` are the settings not to be chosen.
 
-    `alone`: no further networks learn from the held-out part as well, though there be time.
+    `alone`: one network, though there be time for several.
     """
     if config.model.cell == "ngram" and config.model.condition == "none":
         seconds, validation, test = count_ngrams(folder, config, corpus)
@@ -186,7 +187,7 @@ def train_corpus(
 def planned(config: Config, given: Set[str], corpus: Corpus, spent: float, *, alone: bool = False) -> Plan:
     """What to train and why; measures this machine where the budget is minutes, of which `spent` seconds are gone.
 
-    `alone`: one network, and no others after it.
+    `alone`: one network.
     """
     if config.model.task == "caption":
         return plan_captions(config, given, corpus)
@@ -209,8 +210,15 @@ def planned(config: Config, given: Set[str], corpus: Corpus, spent: float, *, al
         seconds = max(budget.seconds - spent - (time.perf_counter() - began), 0.0) * SHARE_OF_LEARNING
     # A held-out part that is a text of its own is none to learn from.
     holds_out = corpus.validation is not None and not config.data.validation_files
-    may_average = holds_out and config.training.learn_end and not alone
-    return plan(config, given, **facts, seconds=seconds, speed=speed, may_average=may_average)
+    return plan(
+        config,
+        given,
+        **facts,
+        seconds=seconds,
+        speed=speed,
+        may_average=not alone,
+        may_learn_all=holds_out and config.training.learn_end,
+    )
 
 
 def explain(paths: Sequence[str], settings: Settings | None = None) -> tuple[str, ...]:
@@ -262,6 +270,20 @@ def _one_step(config: Config, corpus: Corpus) -> Callable[[], None]:
     return trainer.learn_one
 
 
+def check_networks(config: Config, init: str) -> None:
+    """Raise UsageError where several networks are asked for that have no mean."""
+    networks, model = config.training.networks, config.model
+    if networks < 2:
+        return
+    if init:
+        raise UsageError(f"training.networks={networks} begin anew, and --init starts from a model; leave out one of them")
+    if model.task != "generate" or not can_average(model):
+        raise UsageError(
+            f"training.networks={networks}: only recurrent language models without layer norm or condition have a mean;"
+            " leave it out"
+        )
+
+
 def _check_fit(start: ModelFile, config: Config, given: Set[str]) -> None:
     """Raise UsageError where a given setting is not that of the model to start from, whose shapes and symbols stay."""
     if start.model.task != config.model.task:
@@ -295,7 +317,7 @@ def _resumed(folder: Path, paths: Sequence[str], settings: Settings, say: Say, b
                 )
             if key in ("minutes", "epochs", "steps"):
                 stored["training"].update(minutes=0.0, epochs=0.0, steps=0)
-                runs = 1 + header.get("networks", 0)
+                runs = max(stored["training"].get("networks", 1), 1) + header.get("networks", 0)
                 header["seconds"] = (values.get("minutes") or 0.0) * 60.0 / runs  # of learning, all calls together
             stored[section][key] = value
     config = build_config(stored)

@@ -26,6 +26,7 @@ from sonho.evaluation.protocol import MOST_TOKENS
 from sonho.evaluation.translation import TranslationReport
 from sonho.models.language_model import load_arrays, to_arrays
 from sonho.storage.container import Arrays
+from sonho.storage.durable import make_folder
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file, save_model_file
 from sonho.text import masked_ids
 from sonho.training.budget import Budget, make_budget
@@ -33,7 +34,7 @@ from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.captioning import CaptioningTask
 from sonho.training.checkpoint import restore, save_checkpoint
 from sonho.training.ending import read_end
-from sonho.training.ensemble import Watch, learn_all
+from sonho.training.ensemble import Further, Watch, learn_further, mean_of, whole, without_between
 from sonho.training.labelling import LabellingTask
 from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import intervals
@@ -48,6 +49,10 @@ LEAST_SHARE = 0.4
 SHARE_OF_END = 0.08
 # What a run's model was before it learned from the held-out end: the one that the validation figure belongs to.
 BEFORE_END_NAME = "before-end.safetensors"
+# Of several networks whose mean is the model, the first as it was kept.
+FIRST_NAME = Path("network-1", MODEL_FILE_NAME)
+# Networks after the first draw no samples: so many steps come never.
+NEVER = 2**62
 # Learning the gate of a prior takes less.
 GATE_SECONDS = 3.0
 
@@ -92,7 +97,8 @@ class Session:
         self.folder, self.paths, self.config, self.corpus, self.say = folder, paths, config, corpus, say
         self.plan_text, self.checkpoint = plan_text, checkpoint
         self.began, self.most_seconds = began, most_seconds
-        self.networks = networks  # that learn from the whole text when the first one is measured
+        # How many learn, one after the other, and are measured as one; and how many learn from the whole text after that.
+        self.together, self.networks = max(config.training.networks, 1), networks
         self.task = make_task(config, corpus, say, start)
         self.corpus, self.batches = self.task.corpus, self.task.batches
         if checkpoint is not None and checkpoint[0].get("told", "") != self.task.told_digest:
@@ -139,8 +145,10 @@ class Session:
         self.trainer, self.callbacks = trainer, callbacks
         if self.checkpoint:
             restore(trainer, *self.checkpoint)
-            if (self.folder / BEFORE_END_NAME).exists():  # what has learned the held-out end cannot be measured by it
-                os.replace(self.folder / BEFORE_END_NAME, self.folder / MODEL_FILE_NAME)
+            # What goes on is the first network, and what has learned the held-out end cannot be measured by it.
+            for name in (BEFORE_END_NAME, FIRST_NAME):
+                if (self.folder / name).exists():
+                    os.replace(self.folder / name, self.folder / MODEL_FILE_NAME)
             self.checkpoint = None  # its arrays are large
             self.say(f"Going on from step {trainer.counters.step:,}")
         else:
@@ -160,15 +168,16 @@ class Session:
 
     def _seconds_to_learn(self) -> float:
         """What is left of the person's minutes after the reading, with time to measure what was learned."""
-        closing = self.task.closing_seconds()
+        times = self.together**2  # what the mean of several takes: the square of their number of weights
+        closing = times * self.task.closing_seconds()
         if self.prior:
             closing += closing + self.prior_seconds + GATE_SECONDS  # measured once more, and counted
-        closing += self.task.finishing_seconds()
+        closing += times / self.together * self.task.finishing_seconds()
         if self.networks:
-            closing += self._ensemble_closing_seconds()
+            closing += self._finishing_seconds()
         else:
-            self.end_tokens, reading = self.task.ending_tokens(SHARE_OF_END * self.budget.seconds)
-            closing += reading
+            self.end_tokens, reading = self.task.ending_tokens(SHARE_OF_END * self.budget.seconds / times)
+            closing += times * reading
         left = self.budget.seconds - (time.perf_counter() - self.began) - closing
         least = LEAST_SHARE * self.budget.seconds
         if left < least:
@@ -176,11 +185,11 @@ class Session:
                 f"Reading and measuring take most of {self.budget.seconds / 60:g} minutes here;"
                 f" learning gets {least:.0f} seconds all the same"
             )
-        return min(max(left, least) / (1.0 + self.networks * self._times_of_all()), self.most_seconds)
+        return min(max(left, least) / (self.together + self.networks * self._times_of_all()), self.most_seconds)
 
-    def _ensemble_closing_seconds(self) -> float:
-        """The statistics of the mean of the networks, which has the square of their number of weights."""
-        return self.networks**2 * self.task.finishing_seconds()
+    def _finishing_seconds(self) -> float:
+        """The statistics of the mean of the networks that learn from the whole text: fewer, each of more weights."""
+        return self.networks * self.task.finishing_seconds()
 
     def _times_of_all(self) -> float:
         """How many times as long the text is with its held-out part."""
@@ -258,7 +267,13 @@ class Session:
         """
         kept = load_model_file(self.folder)
         load_arrays(self.task.model, kept.arrays)
+        if self.together > 1:
+            mean = self._learn_together(kept, result)
+            if mean is None:
+                return kept, False
+            kept = mean
         self.task.finish(kept)
+        self._leave_between(kept)
         validation, test = self.corpus.validation, self.corpus.test
         if validation is not None:
             result.validation = self._report(kept, "validation", validation)
@@ -268,7 +283,7 @@ class Session:
             self._add_prior(kept, result)
         if self.networks and validation is not None:
             save_model_file(self.folder / MODEL_FILE_NAME, kept)  # what there is, if the rest is stopped
-            if not self._learn_all(kept, result):
+            if not self._learn_whole(kept, result):
                 return kept, False
         elif self.end_tokens and validation is not None:
             self._learn_end(kept, validation)
@@ -296,9 +311,32 @@ class Session:
         kept.record |= {f"{name}_{figure}": value for figure, value in figures.items()}
         self.trainer.log({f"{name}_loss": figures["loss"]})
 
-    def _learn_all(self, kept: ModelFile, result: Result) -> bool:
+    def _further(self, seconds: float) -> Further:
+        """Networks beside the first, with so much time each where it goes by the clock."""
+        budget = dataclasses.replace(self.budget, seconds=seconds)
+        never = dataclasses.replace(
+            intervals(self.config, budget), validate_steps=0, validate_seconds=math.inf, sample_steps=NEVER
+        )
+        return Further(self.folder, self.budget, budget, never, Watch(self.trainer, self.callbacks))
+
+    def _learn_together(self, kept: ModelFile, result: Result) -> ModelFile | None:
+        """The mean of the first network and of others that learn as long as it did; None where that was stopped."""
+        others = self.together - 1
+        best = self.trainer.counters.best_score
+        at = "" if math.isinf(best) else f" at {best:.3f} nats"
+        self.say(f"The first of {self.together} networks has learned{at}; the model will be the mean of them all")
+        learned = learn_further(self.config, self.corpus, others, self._further(self.budget.seconds))
+        if learned is None:
+            return None
+        result.seconds += learned[1]
+        make_folder(self.folder / FIRST_NAME.parent)
+        save_model_file(self.folder / FIRST_NAME, kept)
+        mean, self.task = mean_of(kept, self.config, self.corpus, [kept.arrays, *learned[0]])
+        return mean
+
+    def _learn_whole(self, kept: ModelFile, result: Result) -> bool:
         """Let further networks learn from the whole text, and keep their mean; False where that was stopped."""
-        left = self.promised - (time.perf_counter() - self.began) - self._ensemble_closing_seconds()
+        left = self.promised - (time.perf_counter() - self.began) - self._finishing_seconds()
         seconds = self.trainer.counters.seconds * self._times_of_all()
         if left > 0.0:  # else it goes on with an older run, whose learning has the time that it had
             seconds = min(seconds, left / self.networks)
@@ -306,19 +344,27 @@ class Session:
             f"Learning from all of the text, held-out part included: {self.networks} x {seconds:.0f} seconds."
             " The validation figures are from before that"
         )
-        watch = Watch(self.trainer, self.callbacks)
+        corpus = whole(self.corpus)
         try:
-            model_file = learn_all(kept, self.config, self.corpus, self.networks, seconds, watch)
+            learned = learn_further(self.config, corpus, self.networks, self._further(seconds))
         except DivergedError as error:
             self.say(f"The first network is kept as it is: {error}")
             return True
-        if model_file is None:
+        if learned is None:
             return False
+        result.seconds += learned[1]
+        mean, task = mean_of(kept, self.config, corpus, learned[0])
+        task.finish(mean)
+        self._leave_between(mean)
         save_model_file(self.folder / BEFORE_END_NAME, kept)
-        kept.model, kept.arrays, kept.gradient_rms = model_file.model, model_file.arrays, model_file.gradient_rms
+        kept.model, kept.arrays, kept.gradient_rms = mean.model, mean.arrays, mean.gradient_rms
         kept.record["networks"] = self.networks
-        result.seconds += self.networks * seconds
         return True
+
+    def _leave_between(self, mean: ModelFile) -> None:
+        """Of a mean of several networks, what stands between them is never to be adapted."""
+        if networks := mean.record.get("networks", 0):
+            mean.gradient_rms = without_between(mean.model, mean.gradient_rms, networks)
 
     def _learn_end(self, kept: ModelFile, validation: Part) -> None:
         """Learn from the held-out end, which has told all that it can tell, where that helps with what comes next."""
