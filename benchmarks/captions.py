@@ -170,7 +170,7 @@ class Tested:
             {
                 "variant": variant,
                 "fold": fold,
-                "parameters": count_parameters(model_file.arrays),
+                "parameters": count_parameters(model_file),
                 "minutes of training": round(seconds_of(run) / 60, 1),
                 "epochs of the kept weights": model_file.record["epoch"],
                 "test nats/token": round(report.loss, 3),

@@ -4,9 +4,10 @@
         train(...)
 
 - nadamw: NAdam with decoupled weight decay (Dozat 2016) for everything, in place of Muon and AdamW.
-- gate_by_gate, stacked, equal_gates, rows_remembered: Muon orthogonalises the gates of a layer each by itself; or all as
-  one matrix (G*H, D) as it does, but without making its rows equally long; with its gates made equally long instead;
-  or with rows divided by a running mean of their lengths (Li et al. 2025). In PyTorch: for equal tokens, not seconds.
+- gate_by_gate, stacked, equal_gates, rows_remembered: Muon orthogonalises the gates of a layer each by itself; or all
+  as one matrix (G*H, D) as it does, but without making its rows equally long; with its gates made equally long
+  instead; or with rows divided by a running mean of their lengths (Li et al. 2025). In PyTorch: for equal tokens, not
+  seconds.
 - token_shift: the first layer reads a learned mixture of this symbol's vector and the last one's, a share for each
   number of the vector (Peng et al. 2023). It needs an embedding, and learns by autograd.
 - snapshots: the kept weights are the plain mean of those of the last fifth of `steps`, ten of them.
@@ -70,7 +71,7 @@ def _muon(direction: Callable[[Tensor], Tensor]) -> Callable[[int], list[Any]]:
     def patches(steps: int) -> list[Any]:
         return [
             mock.patch.object(optimizers, "direction", direction),
-            mock.patch.object(optimizers, "runs_natively", lambda *arrays: False),
+            mock.patch.object(optimizers, "runs_natively", return_value=False),
         ]
 
     return patches
@@ -81,17 +82,18 @@ def _gates_of(matrix: Tensor) -> tuple[Tensor, ...]:
 
 
 def _gate_by_gate(matrix: Tensor) -> Tensor:
-    return torch.cat([optimizers.orthogonalize(gate) for gate in _gates_of(matrix)]) * (0.2 * matrix.shape[1] ** 0.5)
+    update = torch.cat([optimizers.orthogonalize(gate) for gate in _gates_of(matrix)])
+    return update.mul(0.2 * matrix.shape[1] ** 0.5)
 
 
 def _stacked(matrix: Tensor) -> Tensor:
-    return optimizers.orthogonalize(matrix) * (0.2 * max(matrix.shape) ** 0.5)
+    return optimizers.orthogonalize(matrix).mul(0.2 * max(matrix.shape) ** 0.5)
 
 
 def _equal_gates(matrix: Tensor) -> Tensor:
     update = optimizers.orthogonalize(matrix)
     update = torch.cat([gate / gate.norm() for gate in _gates_of(update)])
-    return update * (0.2 * matrix.numel() ** 0.5 / update.norm())
+    return update.mul(0.2 * matrix.numel() ** 0.5 / float(update.norm()))
 
 
 def _rows_remembered() -> Callable[[Tensor], Tensor]:
@@ -103,7 +105,7 @@ def _rows_remembered() -> Callable[[Tensor], Tensor]:
         squares = remembered.setdefault(matrix.shape, squares).lerp(squares, 0.05)
         remembered[matrix.shape] = squares
         update = update / (squares.sqrt() + 1e-9)
-        return update * (0.2 * matrix.numel() ** 0.5 / update.norm())
+        return update.mul(0.2 * matrix.numel() ** 0.5 / float(update.norm()))
 
     return direction
 

@@ -28,13 +28,13 @@ class SonhoRun:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         from sonho.decoding.model import Model
-        from sonho.storage.model_file import load_model_file
+        from sonho.storage.model_file import count_parameters, load_model_file
 
         self.model_file = load_model_file(folder)
         self.model = Model(self.model_file)
         self.adapt = bool(settings.get("adapt"))
         counted = self.model_file.model.cell == "ngram"  # has counts, no parameters
-        self.parameters = 0 if counted else sum(array.size for array in self.model_file.arrays.values())
+        self.parameters = 0 if counted else count_parameters(self.model_file)
 
     def score(self, test: str, kind: str) -> dict[str, float | None]:
         part, ids = self._read(test)

@@ -9,8 +9,8 @@ import pytest
 from sonho.config import DataConfig, ModelConfig
 from sonho.decoding import Model
 from sonho.native import library
-from sonho.storage.model_file import ModelFile
 from sonho.storage.blocks import have_blocks, join_blocks, split_blocks
+from sonho.storage.model_file import ModelFile
 from sonho.storage.shapes import GATES, expected_shapes
 from sonho.text import fit_tokenizer
 

@@ -78,10 +78,10 @@ def test_a_model_file_holds_no_zeros_between_networks(tmp_path):
 @pytest.mark.parametrize("shape", [(65, 4, 3), (1, 72, 18), (3, 23, 6)], ids=str)
 def test_blocks_that_cannot_be_are_refused(tmp_path, shape):
     _, model, arrays = mean_of_three({"cell": "lstm"})
-    with pytest.raises(DataError, match="array layers.0.weight_hh has"):
+    with pytest.raises(DataError, match=r"array layers\.0.weight_hh has"):
         from_blocks({"layers.0.weight_hh": np.zeros(shape, np.float32)}, model)
     save_model_file(tmp_path / "good", model_file(arrays, model, 3))
     header, stored = read_container(tmp_path / "good", "model")
     write_container(tmp_path / "bad", "model", header, {**stored, "layers.0.weight_hh": np.zeros(shape, np.float32)})
-    with pytest.raises(ModelFileError, match="does not fit together: array layers.0.weight_hh has"):
+    with pytest.raises(ModelFileError, match=r"does not fit together: array layers\.0.weight_hh has"):
         load_model_file(tmp_path / "bad")

@@ -8,8 +8,8 @@ import torch
 
 from sonho.api import adapt, evaluate, evaluation_table, generate
 from sonho.config import ModelConfig
-from sonho.errors import UsageError
 from sonho.data.parts import MemoryStore, Part, joined
+from sonho.errors import UsageError
 from sonho.models.language_model import LanguageModel, load_arrays, to_arrays
 from sonho.storage.model_file import load_model_file
 from sonho.training import session
@@ -238,11 +238,11 @@ def test_what_another_run_left_of_a_network_is_not_gone_on_with(together):
 @pytest.mark.parametrize("change", [{"cell": "conv"}, {"layer_norm": True}, {"task": "tag"}])
 def test_networks_without_a_mean_are_refused(together, change):
     settings = {**SETTINGS, "model": {**SETTINGS["model"], **change}, "training": {"steps": 9, "networks": 2}}
-    with pytest.raises(UsageError, match="training.networks=2: only recurrent language models"):
+    with pytest.raises(UsageError, match=r"training\.networks=2: only recurrent language models"):
         together(settings=settings)
 
 
 def test_several_networks_do_not_start_from_one(together):
     _, folder, _ = together("one", networks=1)
-    with pytest.raises(UsageError, match="training.networks=3 begin anew, and --init starts from a model"):
+    with pytest.raises(UsageError, match=r"training\.networks=3 begin anew, and --init starts from a model"):
         together(init=str(folder))

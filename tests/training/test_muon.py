@@ -25,8 +25,20 @@ def take_steps(parameter, count=3):
     return parameter.detach(), optimizer.state[parameter]["momentum_buffer"]
 
 
-# Tall as the gates of a layer are, square, wide, of one number, of more than two axes; on and beside the edge of a tile.
-SHAPES = [(1, 1), (21, 5), (5, 7), (33, 33), (132, 33), (12, 64), (64, 12), (12, 5, 3), (140, 65), (510, 161), (161, 170)]
+# Tall as the gates of a layer, square, wide, of one number, of more than two axes; on and beside the edge of a tile.
+SHAPES = [
+    (1, 1),
+    (21, 5),
+    (5, 7),
+    (33, 33),
+    (132, 33),
+    (12, 64),
+    (64, 12),
+    (12, 5, 3),
+    (140, 65),
+    (510, 161),
+    (161, 170),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -17,7 +17,7 @@ CURVE_WIDTH, CURVE_HEIGHT = 60, 8
 def command(model: str, as_json: bool) -> None:
     """Show what is in MODEL: layers and parameters, vocabulary, how it was trained, and its curve."""
     from sonho.config import to_dict
-    from sonho.storage.model_file import count_parameters, load_model_file
+    from sonho.storage.model_file import count_parameters, load_model_file, stored_arrays
 
     loaded = load_model_file(model)
     if as_json:
@@ -28,9 +28,9 @@ def command(model: str, as_json: bool) -> None:
                     "data_kind": loaded.data_kind,
                     "window": loaded.window,
                     "labels": list(loaded.labels),
-                    "parameters": count_parameters(loaded.arrays),
+                    "parameters": count_parameters(loaded),
                     "prior": {name: list(array.shape) for name, array in loaded.prior.items()},
-                    "arrays": {name: list(array.shape) for name, array in loaded.arrays.items()},
+                    "arrays": {name: list(array.shape) for name, array in stored_arrays(loaded).items()},
                     "tokenizer": loaded.tokenizer.to_json(),
                     "source_tokenizer": loaded.source_tokenizer and loaded.source_tokenizer.to_json(),
                     "condition": None if loaded.condition is None else loaded.condition.to_json(),
@@ -60,17 +60,17 @@ def _layer_table(loaded: Any) -> Any:
     from rich.table import Table
 
     from sonho.decoding.labels import KINDS
-    from sonho.storage.model_file import count_parameters
+    from sonho.storage.model_file import count_parameters, stored_arrays
 
     kind = KINDS[loaded.model.task][0]
     table = Table(title=f"{loaded.model.cell} {kind}, {loaded.data_kind}", title_justify="left")
     table.add_column("array")
     table.add_column("shape")
     table.add_column("parameters", justify="right")
-    for name, array in loaded.arrays.items():
+    for name, array in stored_arrays(loaded).items():
         table.add_row(name, " x ".join(map(str, array.shape)), f"{array.size:,}")
     table.add_section()
-    table.add_row("all", "", f"{count_parameters(loaded.arrays):,}", style="bold")
+    table.add_row("all", "", f"{count_parameters(loaded):,}", style="bold")
     return table
 
 
@@ -105,6 +105,8 @@ def _record(record: dict[str, Any], data_kind: str) -> list[str]:
             f" {record['tokens_seen']:,} tokens seen, seed {record['training']['seed']},"
             f" {record['training']['optimizer']}" + (f", {record['precision']}" if "precision" in record else "")
         )
+    if "networks" in record:
+        lines.append(f"The mean of {record['networks']} networks")
     if record.get("validation_macro_f1") is not None:
         figures = (f"{name} {100 * record[f'validation_{name}']:.2f} %" for name in ("accuracy", "macro_f1"))
         lines.append(f"Held-out: {record['validation_loss']:.4f} nats, {', '.join(figures)}")

@@ -57,7 +57,7 @@ class ServedModel:
                 "hidden_size": 0 if is_ngram else config.hidden_size,
                 "num_layers": 0 if is_ngram else config.num_layers,
                 "vocab_size": self.tokenizer.vocab_size,
-                "parameters": count_parameters(self.file.arrays),
+                "parameters": count_parameters(self.file),
                 "data_kind": self.file.data_kind,
                 "tokenizer": self.tokenizer.level,
                 "bits_per_char": float(bits) if isinstance(bits, int | float) else None,

@@ -28,7 +28,7 @@ def have_blocks(model: ModelConfig) -> list[str]:
     return names + [f"layers.{layer}.weight_ih" for layer in range(first, model.num_layers)]
 
 
-def join_blocks(blocks: Sequence[np.ndarray], gates: int, fill: int = 0) -> np.ndarray:
+def join_blocks(blocks: Sequence[np.ndarray] | np.ndarray, gates: int, fill: int = 0) -> np.ndarray:
     """K blocks (G*H, X) as (G*K*H, K*X), with `fill` between different networks."""
     width = blocks[0].shape[1]
     wide = [

@@ -20,7 +20,7 @@ Arrays (float32; V vocabulary, D input, H hidden, G gates: 4 lstm i,f,g,o, 3 gru
                                       their batch norms scale, shift, mean and variance (O)
     decoder.*                         translate, caption: the decoder, see below; outside it stands the encoder, which
                                       of a translation has the layers of a classifier, V of the source, and no output
-    networks, K of them   of a mean of several networks the layers' matrices are stored as (K, G*H/K, D/K), see blocks.py
+    of K networks that are one, the layers' matrices are stored as (K, G*H/K, D/K): see blocks.py
     gradient_rms.NAME     uint8, of the shape of NAME: how large its gradients were in training; or none
     prior.NAME            counts of the text beside the network, see prior.py; or none
 
@@ -39,7 +39,6 @@ in the file: the same run gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -97,11 +96,10 @@ def save_model_file(path: Path, model_file: ModelFile) -> None:
     if model_file.condition is not None:
         header["condition"] = model_file.condition.to_json()
     networks = model_file.record.get("networks", 1)
-    arrays = to_blocks(model_file.arrays, model_file.model, networks)
     rms = to_blocks(model_file.gradient_rms, model_file.model, networks, NO_GRADIENT)
     codes = {f"{RMS_PREFIX}{name}": array for name, array in rms.items()}
     prior = {f"{PRIOR_PREFIX}{name}": array for name, array in model_file.prior.items()}
-    write_container(path, "model", header, {**arrays, **codes, **prior})
+    write_container(path, "model", header, {**stored_arrays(model_file), **codes, **prior})
 
 
 def load_model_file(path: str | PathLike[str]) -> ModelFile:
@@ -152,8 +150,13 @@ def find_model_file(path: Path) -> Path:
     return path
 
 
-def count_parameters(arrays: Mapping[str, Any]) -> int:
-    return sum(int(np.prod(array.shape)) for array in arrays.values())
+def stored_arrays(model_file: ModelFile) -> Arrays:
+    """The network's arrays as they are stored: of several networks that are one, without the zeros between them."""
+    return to_blocks(model_file.arrays, model_file.model, model_file.record.get("networks", 1))
+
+
+def count_parameters(model_file: ModelFile) -> int:
+    return sum(array.size for array in stored_arrays(model_file).values())
 
 
 def _check_arrays(loaded: ModelFile) -> None:

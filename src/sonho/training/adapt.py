@@ -25,8 +25,9 @@ from sonho.evaluation.evaluate import target_nats
 from sonho.evaluation.learning_prior import LearningPriorStepper
 from sonho.evaluation.metrics import Report, Tally
 from sonho.evaluation.protocol import IGNORED
-from sonho.models.language_model import LanguageModel, detach, flatten, load_arrays, to_arrays, unflatten
 from sonho.models.language_model import State as TorchState
+from sonho.models.language_model import detach, flatten, unflatten
+from sonho.models.networks import Networks, model_of, weights
 from sonho.storage.model_file import ModelFile
 from sonho.storage.prior import unpack_prior
 from sonho.text import Tokenizer, masked_ids
@@ -66,13 +67,15 @@ class AdaptiveStepper:
         self._start, self._adaptation = model_file, adaptation or Adaptation()
         tokenizer = model_file.tokenizer
         self.vocab_size = tokenizer.vocab_size
-        self._model = LanguageModel(model_file.model, self.vocab_size, masked_ids(tokenizer, model_file.data_kind))
-        load_arrays(self._model, model_file.arrays)
+        self._model = model_of(model_file)
         self._model.eval()
         named = dict(self._model.named_parameters())
         self._parameters: list[Tensor] = list(named.values())
         self._trained = [parameter.detach().clone() for parameter in self._parameters]
-        self._scales = [self._scale(model_file.gradient_rms[name], model_file.arrays[name]) for name in named]
+        codes, arrays = model_file.gradient_rms, model_file.arrays
+        if isinstance(self._model, Networks):
+            codes, arrays = self._model.split(codes), self._model.split(arrays)
+        self._scales = [self._scale(codes[name], arrays[name]) for name in named]
         self._zero = self._model.initial_state(1)
         # What comes after the last token of a record; after that of a text nothing is known.
         self._end = tokenizer.eos_id if model_file.data_kind == "records" else PAD
@@ -109,7 +112,7 @@ class AdaptiveStepper:
     def model_file(self) -> ModelFile:
         """The model as it is now, after everything that it was fed."""
         self._learn(None)
-        return replace(self._start, arrays=to_arrays(self._model))
+        return replace(self._start, arrays=weights(self._model))
 
     def _read(self, tokens: Array, state: State) -> Iterator[tuple[Array, State]]:
         """The logits of every few tokens and the state after them, each learned from when the next are read."""
@@ -150,7 +153,7 @@ class AdaptiveStepper:
     def _scale(self, codes: Array, weights: Array) -> Tensor:
         """What a gradient is multiplied with: one over its root mean square, within reason.
 
-        A weight of zero that never had a gradient is none: it stands between networks (ensemble.py).
+        A weight of zero that never had a gradient is none: one of the biases of several networks (models/networks.py).
         """
         rms = decode_rms(codes)
         counts = (rms > 0.0) | (weights != 0.0)

@@ -22,11 +22,12 @@ import numpy as np
 from sonho.config import Config, ModelConfig, to_dict
 from sonho.data.corpus import Corpus
 from sonho.data.parts import joined
-from sonho.models.language_model import load_arrays, to_arrays
-from sonho.storage.blocks import have_blocks, join_blocks, join_gates, split_blocks
+from sonho.models.language_model import to_arrays
+from sonho.models.networks import load_weights
+from sonho.storage.blocks import have_blocks, join_blocks, join_gates
 from sonho.storage.container import Arrays
 from sonho.storage.durable import make_folder
-from sonho.storage.model_file import NO_GRADIENT, ModelFile
+from sonho.storage.model_file import ModelFile
 from sonho.storage.shapes import GATES
 from sonho.training.budget import Budget
 from sonho.training.callbacks import Callback
@@ -117,11 +118,13 @@ def _learn(config: Config, corpus: Corpus, number: int, further: Further) -> Tra
     return trainer
 
 
-def mean_of(kept: ModelFile, config: Config, corpus: Corpus, networks: Sequence[Arrays]) -> tuple[ModelFile, LanguageTask]:
+def mean_of(
+    kept: ModelFile, config: Config, corpus: Corpus, networks: Sequence[Arrays]
+) -> tuple[ModelFile, LanguageTask]:
     """`kept` with the mean of the networks in place of its own, and the task that has it."""
     model, arrays = merged(kept.model, networks)
     task = LanguageTask(dataclasses.replace(config, model=model), corpus, say=lambda text: None, networks=len(networks))
-    load_arrays(task.model, arrays)
+    load_weights(task.model, arrays)
     record = {**kept.record, "networks": len(networks)}
     return dataclasses.replace(kept, model=model, arrays=arrays, record=record), task
 
@@ -153,12 +156,3 @@ def merged(model: ModelConfig, networks: Sequence[Arrays]) -> tuple[ModelConfig,
         arrays["layers.0.weight_ih"] *= np.float32(count)
     sized = dataclasses.replace(model, hidden_size=count * model.hidden_size, embedding_dim=count * model.embedding_dim)
     return sized, arrays
-
-
-def without_between(model: ModelConfig, rms: Arrays, networks: int) -> Arrays:
-    """Statistics that say of weights between networks that they never had a gradient, so that adapting leaves them."""
-    found, gates = dict(rms), GATES[model.cell]
-    for name in have_blocks(model):
-        if name in rms:
-            found[name] = join_blocks(split_blocks(rms[name], gates, networks), gates, fill=NO_GRADIENT)
-    return found

@@ -20,9 +20,10 @@ from sonho.evaluation.metrics import Report
 from sonho.evaluation.protocol import MOST_TOKENS
 from sonho.models.direct import DirectGradients
 from sonho.models.language_model import LanguageModel, State, detach, load_arrays
+from sonho.models.networks import Networks
 from sonho.nn.precision import resolve_precision
 from sonho.storage.container import Arrays
-from sonho.storage.model_file import ModelFile
+from sonho.storage.model_file import NO_GRADIENT, ModelFile
 from sonho.text import masked_ids
 from sonho.training.conditioning import fit_conditions
 from sonho.training.ending import tokens_to_read
@@ -73,8 +74,10 @@ class LanguageTask:
         self.told_digest = "" if self.conditions is None else self.conditions.digest
         torch.manual_seed(config.training.seed)
         masked = masked_ids(self.tokenizer, self.data_kind)
-        size = 0 if self.condition is None else self.condition.size
-        self.model = LanguageModel(config.model, self.tokenizer.vocab_size, masked, condition_size=size)
+        size, vocab_size = 0 if self.condition is None else self.condition.size, self.tokenizer.vocab_size
+        self.model: Any = LanguageModel(config.model, vocab_size, masked, condition_size=size)
+        if networks > 1:
+            self.model = Networks(config.model, vocab_size, masked, networks)
         self.precision = resolve_precision(config.training.precision)
         self._best: tuple[bytes, Report] | None = None  # of the validations: whose weights, and what they gave
         self._direct = DirectGradients(self.model, config.training.softmax_samples)
@@ -82,7 +85,8 @@ class LanguageTask:
             load_arrays(self.model, start.arrays)
 
     def initial_state(self, batch_size: int) -> State:
-        return self.model.initial_state(batch_size)
+        state: State = self.model.initial_state(batch_size)
+        return state
 
     def gradients(self, batch: Batch, state: State) -> tuple[float, State]:
         last_only = self.window > 0
@@ -227,7 +231,8 @@ class LanguageTask:
         return seconds_of(lambda: self._gradient_rms(TRIAL_GRADIENTS)) / TRIAL_GRADIENTS
 
     def _gradient_rms(self, gradients: int) -> Arrays:
-        return measure_rms(self.model, self.corpus.train, gradients=gradients)
+        codes = measure_rms(self.model, self.corpus.train, gradients=gradients)
+        return self.model.join(codes, NO_GRADIENT) if isinstance(self.model, Networks) else codes
 
     def _leave_out_parts_without_a_window(self) -> None:
         for name in ("validation", "test"):

@@ -37,11 +37,11 @@ NORM = 1.01
 class Muon(Optimizer):
     """Momentum, orthogonalised in float32 (Jordan et al. 2024; scale of Liu et al. 2025).
 
-    A parameter is one matrix (R, C): all gates of a layer stand on one another, (G*H, D). Each of its rows, the weights of
-    one gate of one unit, then takes a step of the same length (as of Li et al. 2025, without their memory of it):
+    A parameter is one matrix (R, C): all gates of a layer stand on one another, (G*H, D). Each of its rows, the weights
+    of one gate of one unit, then takes a step of the same length (as of Li et al. 2025, without their memory of it):
     otherwise gates with small gradients learn too slowly. That is as good as gate by gate, for less than half of the
-    arithmetic (docs/log.md, 43). The update has the root mean square of an AdamW update, so that one learning rate serves
-    both.
+    arithmetic (docs/log.md, 43). The update has the root mean square of an AdamW update, so that one learning rate
+    serves both.
     """
 
     def __init__(self, params: Iterable[dict[str, Any]], lr: float, momentum: float, weight_decay: float) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sonho.config import Config, ModelConfig
@@ -40,8 +41,8 @@ UNITS_WITHOUT_A_CLOCK = 256
 SYMBOLS_FOR_MEDIUM_BATCHES, SMALL_BATCH = 700_000, 16
 SYMBOLS_FOR_LARGE_BATCHES, LARGE_BATCH = 20_000_000, 64
 # A GRU learns sooner, an LSTM more: by the clock, an LSTM where a GRU would see more symbols than so many, of letters
-# and of a large vocabulary (docs/log.md, 12, 33, 41).
-SYMBOLS_FOR_AN_LSTM = (3_000_000, 8_000_000)
+# and of a large vocabulary, or a text more often than so (docs/log.md, 12, 33, 41, 44).
+SYMBOLS_FOR_AN_LSTM, PASSES_FOR_AN_LSTM = (3_000_000, 8_000_000), 8.0
 # What Muon remembers of its steps; the setting's own default is an LSTM's (docs/log.md, 30).
 MOMENTUM_OF_A_GRU = 0.9
 # Records a batch.
@@ -56,9 +57,9 @@ EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (20.0, 120.0), 0.3
 # Where that much is in the time more than once, others of the kind learn from the whole text afterwards, and their mean
 # is the model: so many at most, of so many units together, and each run to at least such an exposure (docs/log.md, 42).
 MOST_NETWORKS, MOST_UNITS_TOGETHER, LEAST_EXPOSURE_OF_EACH = 4, 1024, 160.0
-# Where the time is enough for more than one network to read the text so often, in so many steps, it is shared by several,
-# and their mean is the model: at most so many (docs/log.md, 44).
-LEAST_PASSES_OF_EACH, LEAST_STEPS_OF_EACH, MOST_TOGETHER = 4.0, 1500, 4
+# The time is shared by so many networks, whose mean is the model, where each reads the text so often, in so many steps
+# at least (docs/log.md, 44).
+PASSES_OF_EACH, STEPS_OF_EACH = {4: 4.5, 3: 4.5, 2: 3.0}, 800
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
@@ -98,24 +99,32 @@ def plan(
     else `speed` is None. `may_average` says whether the mean of several networks is a model that is wanted, and
     `may_learn_all` whether networks may learn from the held-out part.
     """
-    facts: dict[str, Any] = {"symbols": symbols, "vocab_size": vocab_size, "record_length": record_length}
+    facts: dict[str, Any] = {
+        "symbols": symbols,
+        "vocab_size": vocab_size,
+        "record_length": record_length,
+        "speed": speed,
+    }
     may_average = may_average and can_average(config.model) and "training.networks" not in given
-    together = max(config.training.networks, 1)
-    if speed is not None and may_average:
-        for several in range(MOST_TOGETHER, 1, -1):
-            made = _plan(config, given, **facts, seconds=seconds / several, speed=speed)
-            seen = speed.tokens(seconds / several, made.config, vocab_size, step_tokens(made.config, record_length))
-            passes, steps = seen / symbols, seen / step_tokens(made.config, record_length)
-            if passes >= LEAST_PASSES_OF_EACH and steps >= LEAST_STEPS_OF_EACH:
-                together = several
-                break
-    alone = _plan(config, given, **facts, seconds=seconds, speed=speed, may_learn_all=may_average and may_learn_all)
-    if alone.networks or together == 1:
+    alone = _plan(config, given, **facts, seconds=seconds, may_learn_all=may_average and may_learn_all)
+    together = config.training.networks
+    if speed is not None and may_average and alone.networks < 2:
+        enough = partial(_is_enough, config, given, facts, seconds)
+        together = next((networks for networks in PASSES_OF_EACH if enough(networks)), 1)
+    if together < 2:
         return alone
-    made = _plan(config, given, **facts, seconds=seconds / together, speed=speed)
-    line = f"{together} networks learn so, one after the other, as long each; the model is their mean"
+    made = _plan(config, given, **facts, seconds=seconds / together)
+    line = f"{together} networks learn so, one after the other and as long each; the model is their mean"
     config = fill(made.config, given, {"training.networks": together})
     return dataclasses.replace(made, config=config, lines=(*made.lines, line))
+
+
+def _is_enough(config: Config, given: Set[str], facts: dict[str, Any], seconds: float, networks: int) -> bool:
+    """Whether each of so many networks learns enough in its share of the time."""
+    made = _plan(config, given, **facts, seconds=seconds / networks).config
+    tokens = step_tokens(made, facts["record_length"])
+    seen = facts["speed"].tokens(seconds / networks, made, facts["vocab_size"], tokens)
+    return bool(seen >= PASSES_OF_EACH[networks] * facts["symbols"] and seen >= STEPS_OF_EACH * tokens)
 
 
 def _plan(
@@ -159,7 +168,8 @@ def _plan(
         return sized
 
     sized = sized_for(fill(filled, given, {"model.cell": "gru"}) if speed else filled)
-    if seen_by(sized) > SYMBOLS_FOR_AN_LSTM[vocab_size > LARGE_VOCABULARY]:
+    most_of_a_gru = min(SYMBOLS_FOR_AN_LSTM[vocab_size > LARGE_VOCABULARY], PASSES_FOR_AN_LSTM * symbols)
+    if seen_by(sized) > most_of_a_gru:
         sized = sized_for(filled)
     if sized.model.cell == "gru" and sized.training.optimizer == "muon":
         sized = fill(sized, given, {"training.momentum": MOMENTUM_OF_A_GRU})

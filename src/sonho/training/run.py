@@ -276,7 +276,9 @@ def check_networks(config: Config, init: str) -> None:
     if networks < 2:
         return
     if init:
-        raise UsageError(f"training.networks={networks} begin anew, and --init starts from a model; leave out one of them")
+        raise UsageError(
+            f"training.networks={networks} begin anew, and --init starts from a model; leave out one of them"
+        )
     if model.task != "generate" or not can_average(model):
         raise UsageError(
             f"training.networks={networks}: only recurrent language models without layer norm or condition have a mean;"

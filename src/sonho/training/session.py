@@ -24,7 +24,8 @@ from sonho.evaluation.metrics import Report
 from sonho.evaluation.prior_counts import num_bytes
 from sonho.evaluation.protocol import MOST_TOKENS
 from sonho.evaluation.translation import TranslationReport
-from sonho.models.language_model import load_arrays, to_arrays
+from sonho.models.language_model import to_arrays
+from sonho.models.networks import load_weights
 from sonho.storage.container import Arrays
 from sonho.storage.durable import make_folder
 from sonho.storage.model_file import MODEL_FILE_NAME, ModelFile, load_model_file, save_model_file
@@ -34,7 +35,7 @@ from sonho.training.callbacks import Callback, RunRecord, TensorBoard
 from sonho.training.captioning import CaptioningTask
 from sonho.training.checkpoint import restore, save_checkpoint
 from sonho.training.ending import read_end
-from sonho.training.ensemble import Further, Watch, learn_further, mean_of, whole, without_between
+from sonho.training.ensemble import Further, Watch, learn_further, mean_of, whole
 from sonho.training.labelling import LabellingTask
 from sonho.training.language import LanguageTask, Say
 from sonho.training.plan import intervals
@@ -97,7 +98,7 @@ class Session:
         self.folder, self.paths, self.config, self.corpus, self.say = folder, paths, config, corpus, say
         self.plan_text, self.checkpoint = plan_text, checkpoint
         self.began, self.most_seconds = began, most_seconds
-        # How many learn, one after the other, and are measured as one; and how many learn from the whole text after that.
+        # How many learn one after the other and are measured as one, and how many learn from the whole text after that.
         self.together, self.networks = max(config.training.networks, 1), networks
         self.task = make_task(config, corpus, say, start)
         self.corpus, self.batches = self.task.corpus, self.task.batches
@@ -168,16 +169,15 @@ class Session:
 
     def _seconds_to_learn(self) -> float:
         """What is left of the person's minutes after the reading, with time to measure what was learned."""
-        times = self.together**2  # what the mean of several takes: the square of their number of weights
-        closing = times * self.task.closing_seconds()
+        closing = self.together * self.task.closing_seconds()
         if self.prior:
             closing += closing + self.prior_seconds + GATE_SECONDS  # measured once more, and counted
-        closing += times / self.together * self.task.finishing_seconds()
+        closing += self.task.finishing_seconds()  # of several as many fewer gradients
         if self.networks:
-            closing += self._finishing_seconds()
+            closing += self.task.finishing_seconds()
         else:
-            self.end_tokens, reading = self.task.ending_tokens(SHARE_OF_END * self.budget.seconds / times)
-            closing += times * reading
+            self.end_tokens, reading = self.task.ending_tokens(SHARE_OF_END * self.budget.seconds / self.together)
+            closing += self.together * reading
         left = self.budget.seconds - (time.perf_counter() - self.began) - closing
         least = LEAST_SHARE * self.budget.seconds
         if left < least:
@@ -186,10 +186,6 @@ class Session:
                 f" learning gets {least:.0f} seconds all the same"
             )
         return min(max(left, least) / (self.together + self.networks * self._times_of_all()), self.most_seconds)
-
-    def _finishing_seconds(self) -> float:
-        """The statistics of the mean of the networks that learn from the whole text: fewer, each of more weights."""
-        return self.networks * self.task.finishing_seconds()
 
     def _times_of_all(self) -> float:
         """How many times as long the text is with its held-out part."""
@@ -266,14 +262,13 @@ class Session:
         Returns the model, and whether nobody stopped that.
         """
         kept = load_model_file(self.folder)
-        load_arrays(self.task.model, kept.arrays)
+        load_weights(self.task.model, kept.arrays)
         if self.together > 1:
             mean = self._learn_together(kept, result)
             if mean is None:
                 return kept, False
             kept = mean
         self.task.finish(kept)
-        self._leave_between(kept)
         validation, test = self.corpus.validation, self.corpus.test
         if validation is not None:
             result.validation = self._report(kept, "validation", validation)
@@ -336,7 +331,7 @@ class Session:
 
     def _learn_whole(self, kept: ModelFile, result: Result) -> bool:
         """Let further networks learn from the whole text, and keep their mean; False where that was stopped."""
-        left = self.promised - (time.perf_counter() - self.began) - self._finishing_seconds()
+        left = self.promised - (time.perf_counter() - self.began) - self.task.finishing_seconds()
         seconds = self.trainer.counters.seconds * self._times_of_all()
         if left > 0.0:  # else it goes on with an older run, whose learning has the time that it had
             seconds = min(seconds, left / self.networks)
@@ -355,16 +350,10 @@ class Session:
         result.seconds += learned[1]
         mean, task = mean_of(kept, self.config, corpus, learned[0])
         task.finish(mean)
-        self._leave_between(mean)
         save_model_file(self.folder / BEFORE_END_NAME, kept)
         kept.model, kept.arrays, kept.gradient_rms = mean.model, mean.arrays, mean.gradient_rms
         kept.record["networks"] = self.networks
         return True
-
-    def _leave_between(self, mean: ModelFile) -> None:
-        """Of a mean of several networks, what stands between them is never to be adapted."""
-        if networks := mean.record.get("networks", 0):
-            mean.gradient_rms = without_between(mean.model, mean.gradient_rms, networks)
 
     def _learn_end(self, kept: ModelFile, validation: Part) -> None:
         """Learn from the held-out end, which has told all that it can tell, where that helps with what comes next."""
@@ -373,7 +362,7 @@ class Session:
             return
         save_model_file(self.folder / BEFORE_END_NAME, kept)
         kept.arrays, kept.record["end_tokens"] = ending.model_file.arrays, ending.tokens
-        load_arrays(self.task.model, kept.arrays)
+        load_weights(self.task.model, kept.arrays)
         self.say(
             f"Last it learned from the held-out end as well ({ending.tokens:,} tokens): half of them brought the other"
             f" half from {ending.before:.3f} to {ending.after:.3f} nats. The validation figures are from before that"
