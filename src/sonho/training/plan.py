@@ -57,9 +57,9 @@ EXPOSURE_FOR_WEIGHT_DROP, MOST_WEIGHT_DROP = (20.0, 120.0), 0.3
 # Where that much is in the time more than once, others of the kind learn from the whole text afterwards, and their mean
 # is the model: so many at most, of so many units together, and each run to at least such an exposure (docs/log.md, 42).
 MOST_NETWORKS, MOST_UNITS_TOGETHER, LEAST_EXPOSURE_OF_EACH = 4, 1024, 160.0
-# The time is shared by so many networks, whose mean is the model, where each reads the text so often, in so many steps
-# at least (docs/log.md, 44).
-PASSES_OF_EACH, STEPS_OF_EACH = {4: 4.5, 3: 4.5, 2: 3.0}, 800
+# The time is shared by so many networks, whose mean is the model, where each reads the text so often at least and takes
+# so many steps (docs/log.md, 44).
+ENOUGH_FOR_EACH = {4: (5.0, 1500), 3: (5.0, 1500), 2: (3.0, 1000)}
 # Up to here one-hot input learns as well as an embedding, and is smaller.
 LARGE_VOCABULARY = 256
 # By the clock a softmax over more words than so many is learned from a part of it: four times the words in the time
@@ -110,7 +110,7 @@ def plan(
     together = config.training.networks
     if speed is not None and may_average and alone.networks < 2:
         enough = partial(_is_enough, config, given, facts, seconds)
-        together = next((networks for networks in PASSES_OF_EACH if enough(networks)), 1)
+        together = next((networks for networks in ENOUGH_FOR_EACH if enough(networks)), 1)
     if together < 2:
         return alone
     made = _plan(config, given, **facts, seconds=seconds / together)
@@ -124,7 +124,8 @@ def _is_enough(config: Config, given: Set[str], facts: dict[str, Any], seconds: 
     made = _plan(config, given, **facts, seconds=seconds / networks).config
     tokens = step_tokens(made, facts["record_length"])
     seen = facts["speed"].tokens(seconds / networks, made, facts["vocab_size"], tokens)
-    return bool(seen >= PASSES_OF_EACH[networks] * facts["symbols"] and seen >= STEPS_OF_EACH * tokens)
+    passes, steps = ENOUGH_FOR_EACH[networks]
+    return bool(seen >= passes * facts["symbols"] and seen >= steps * tokens)
 
 
 def _plan(
