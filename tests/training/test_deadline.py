@@ -7,7 +7,7 @@ import pytest
 from sonho.training.checkpoint import load_checkpoint
 from sonho.training.run import train
 
-SETTINGS = {"model": {"hidden_size": 8}, "training": {"minutes": 0.05, "threads": 1}}
+SETTINGS = {"model": {"hidden_size": 8}, "training": {"minutes": 0.05, "threads": 1, "networks": 1}}
 
 
 @pytest.fixture
@@ -43,3 +43,14 @@ def test_a_resumed_run_keeps_its_seconds_unless_it_is_given_others(text, tmp_pat
     assert resumed.seconds < longer.seconds < 5.0
     by_steps = train([], tmp_path / "run", {"training": {"steps": 1}}, resume=True)
     assert by_steps.finished
+
+
+def test_several_networks_share_the_seconds_of_a_run_and_of_a_longer_one(text, tmp_path):
+    settings = {**SETTINGS, "training": {**SETTINGS["training"], "networks": 3}}
+    result = train([text], tmp_path / "run", settings)
+    each = load_checkpoint(tmp_path / "run")[0]["seconds"]
+    assert 0.4 * 3.0 <= 3 * each <= 3.0
+    assert 3 * each <= result.seconds < 3 * each + 1.0
+    longer = train([], tmp_path / "run", {"training": {"minutes": 0.1}}, resume=True)
+    assert load_checkpoint(tmp_path / "run")[0]["seconds"] == pytest.approx(2.0)
+    assert 6.0 <= longer.seconds < 7.0
