@@ -85,3 +85,14 @@ def test_blocks_that_cannot_be_are_refused(tmp_path, shape):
     write_container(tmp_path / "bad", "model", header, {**stored, "layers.0.weight_hh": np.zeros(shape, np.float32)})
     with pytest.raises(ModelFileError, match=r"does not fit together: array layers\.0.weight_hh has"):
         load_model_file(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("networks", [0, 65, 1.5, "3", None, True], ids=str)
+def test_a_number_of_networks_that_cannot_be_is_refused(tmp_path, networks):
+    _, model, arrays = mean_of_three({"cell": "lstm"})
+    save_model_file(tmp_path / "good", model_file(arrays, model, 3))
+    header, stored = read_container(tmp_path / "good", "model")
+    header["record"]["networks"] = networks
+    write_container(tmp_path / "bad", "model", header, stored)
+    with pytest.raises(ModelFileError, match=f"the mean of {networks!r} networks"):
+        load_model_file(tmp_path / "bad")

@@ -7,14 +7,18 @@ import pytest
 import torch
 
 from sonho.api import adapt, evaluate, evaluation_table, generate
-from sonho.config import ModelConfig
+from sonho.config import DataConfig, ModelConfig
+from sonho.data.corpus import encode_for_evaluation
 from sonho.data.parts import MemoryStore, Part, joined
 from sonho.errors import UsageError
 from sonho.models.language_model import LanguageModel, load_arrays, to_arrays
-from sonho.storage.model_file import load_model_file
+from sonho.models.networks import Networks, model_of
+from sonho.storage.model_file import NO_GRADIENT, load_model_file
 from sonho.training import session
+from sonho.training.adapt import AdaptiveStepper, read
 from sonho.training.checkpoint import load_checkpoint
 from sonho.training.ensemble import merged
+from sonho.training.gradient_rms import measure_rms
 from sonho.training.run import train
 
 TEXT = "".join(f"the cat number {i * 7919 % 97} sat on the mat of {i * 31 % 13}\n" for i in range(300))
@@ -216,6 +220,26 @@ def test_only_what_stands_within_a_network_is_adapted(together, tmp_path):
     assert between.mean() == pytest.approx(2 / 3)
     np.testing.assert_array_equal(after.arrays["layers.0.weight_hh"] == 0, between)
     assert (after.arrays["layers.0.weight_hh"] != before.arrays["layers.0.weight_hh"]).mean() > 0.3
+
+
+@pytest.mark.parametrize("model", [{}, {"cell": "gru", "embedding_dim": 12, "tied": True}], ids=str)
+def test_the_mean_of_equal_networks_adapts_like_one_of_them(together, tmp_path, model):
+    settings = {**SETTINGS, "model": {**SETTINGS["model"], **model}}
+    _, folder, _ = together(settings=settings)
+    one = load_model_file(folder)
+    sized, arrays = merged(one.model, [one.arrays] * 3)
+    mean = dataclasses.replace(one, model=sized, arrays=arrays, record={"networks": 3})
+    text = tmp_path / "other.txt"
+    text.write_text(END)
+    part = encode_for_evaluation([str(text)], one.tokenizer, DataConfig())
+    lost = []
+    for file in (one, mean):
+        module = model_of(file)
+        codes = measure_rms(module, part, gradients=16)
+        file.gradient_rms = module.join(codes, NO_GRADIENT) if isinstance(module, Networks) else codes
+        lost.append(read(AdaptiveStepper(file), file.tokenizer, part).loss)
+    assert lost[1] == pytest.approx(lost[0], rel=2e-3)
+    assert lost[0] < 0.97 * evaluate(folder, str(text)).loss
 
 
 def test_a_longer_run_goes_on_with_each_network(together):

@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 from torch import Tensor, nn
 
 from sonho.config import ModelConfig
 from sonho.models.language_model import LanguageModel, State, load_arrays, to_arrays
-from sonho.storage.blocks import have_blocks, join_blocks, join_gates, split_blocks, to_blocks
+from sonho.storage.blocks import have_blocks, join_networks, split_networks, to_blocks
 from sonho.storage.container import Arrays
 from sonho.storage.model_file import ModelFile
-from sonho.storage.shapes import GATES
 from sonho.text import masked_ids
 
 
@@ -46,45 +44,26 @@ class Networks(nn.Module):
         assert total is not None
         return total, tuple(states)
 
-    def split(self, arrays: Arrays) -> Arrays:
-        """The arrays of all as one, by the names of the parameters here. The first network has all of the bias (V)."""
-        gates, count = GATES[self.config.cell], len(self.networks)
-        split: Arrays = {}
-        for name, array in arrays.items():
-            if name == "output.bias":
-                parts = [array, *[np.zeros_like(array)] * (count - 1)]
-            elif name in ("output.weight", "embedding.weight"):  # (V, K * H), (V, K * D)
-                parts = np.split(array, count, axis=1)
-            elif name in have_blocks(self.config):
-                parts = list(split_blocks(array, gates, count))
-            else:  # (G*K*H, ...)
-                parts = [part.reshape(-1, *array.shape[1:]) for part in _by_network(array, gates, count)]
-            split |= {f"networks.{number}.{name}": part for number, part in enumerate(parts)}
-        return split
+    def split(self, arrays: Arrays, fill: int = 0) -> Arrays:
+        """The arrays of all as one, by the names here. The output's biases of all networks but the first are `fill`."""
+        each = split_networks(arrays, self.config, len(self.networks), fill)
+        return {f"networks.{number}.{name}": array for number, own in enumerate(each) for name, array in own.items()}
 
     def join(self, split: Arrays, fill: int = 0) -> Arrays:
         """The inverse of `split`, with `fill` between different networks."""
-        gates, count = GATES[self.config.cell], len(self.networks)
-        arrays: Arrays = {}
-        for name in [name.removeprefix("networks.0.") for name in split if name.startswith("networks.0.")]:
-            parts = [split[f"networks.{number}.{name}"] for number in range(count)]
-            if name == "output.bias":
-                arrays[name] = parts[0]
-            elif name in ("output.weight", "embedding.weight"):
-                arrays[name] = np.concatenate(parts, axis=1)
-            elif name in have_blocks(self.config):
-                arrays[name] = join_blocks(parts, gates, fill)
-            else:
-                arrays[name] = join_gates(parts, gates)
-        return arrays
+        prefixes = [f"networks.{number}." for number in range(len(self.networks))]
+        each = [{k.removeprefix(p): v for k, v in split.items() if k.startswith(p)} for p in prefixes]
+        return join_networks(each, self.config, fill)
+
+    def share(self, name: str) -> float:
+        """How large a parameter here is beside that of a network that predicts alone: the logits are a mean of K."""
+        count = float(len(self.networks))
+        if name.endswith("embedding.weight" if self.config.tied else "output.weight"):
+            return 1.0 / count
+        return count if self.config.tied and name.endswith("layers.0.weight_ih") else 1.0
 
     def _all(self) -> list[LanguageModel]:
         return list(self.networks)  # type: ignore[arg-type]
-
-
-def _by_network(array: np.ndarray, gates: int, count: int) -> list[np.ndarray]:
-    """The rows (G*K*H, ...) of each network, as (G, H, ...)."""
-    return [part.squeeze(1) for part in np.split(array.reshape(gates, count, -1, *array.shape[1:]), count, axis=1)]
 
 
 def model_of(model_file: ModelFile) -> LanguageModel | Networks:

@@ -51,6 +51,40 @@ def split_blocks(matrix: np.ndarray, gates: int, networks: int) -> np.ndarray:
     return np.ascontiguousarray(blocks.reshape(networks, -1, blocks.shape[-1]))
 
 
+def join_networks(networks: Sequence[Arrays], model: ModelConfig, fill: int = 0) -> Arrays:
+    """The arrays of K networks of a configuration as those of one; of the output's biases (V) the first network's."""
+    gates, arrays = GATES[model.cell], Arrays()
+    for name, first in networks[0].items():
+        each = [network[name] for network in networks]
+        if name == "output.bias":
+            arrays[name] = first
+        elif name in ("output.weight", "embedding.weight"):
+            arrays[name] = np.concatenate(each, axis=1)  # (V, K * H) or (V, K * D)
+        elif name in have_blocks(model):
+            arrays[name] = join_blocks(each, gates, fill)
+        else:
+            arrays[name] = join_gates(each, gates)
+    return arrays
+
+
+def split_networks(arrays: Arrays, model: ModelConfig, networks: int, fill: int = 0) -> list[Arrays]:
+    """The inverse of `join_networks`; `fill` is the output's bias of all networks but the first."""
+    gates, split = GATES[model.cell], [Arrays() for _ in range(networks)]
+    for name, array in arrays.items():
+        if name == "output.bias":
+            parts = [array, *[np.full_like(array, fill)] * (networks - 1)]
+        elif name in ("output.weight", "embedding.weight"):
+            parts = np.split(array, networks, axis=1)
+        elif name in have_blocks(model):
+            parts = list(split_blocks(array, gates, networks))
+        else:
+            each = array.reshape(gates, networks, -1, *array.shape[1:])
+            parts = [each[:, place].reshape(-1, *array.shape[1:]) for place in range(networks)]
+        for network, part in zip(split, parts, strict=True):
+            network[name] = part
+    return split
+
+
 def to_blocks(arrays: Arrays, model: ModelConfig, networks: int, fill: int = 0) -> Arrays:
     """The arrays with those that hold nothing but `fill` between `networks` networks as blocks (K, G*H, X)."""
     stored = dict(arrays)

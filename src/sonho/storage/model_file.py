@@ -48,7 +48,7 @@ import numpy as np
 
 from sonho.config import OF_LABELS, DataKind, ModelConfig, SamplingConfig, TaskName, from_stored, to_dict
 from sonho.errors import DataError, InputNotFoundError, ModelFileError
-from sonho.storage.blocks import from_blocks, to_blocks
+from sonho.storage.blocks import MOST_NETWORKS, from_blocks, to_blocks
 from sonho.storage.condition import Condition, condition_from_json
 from sonho.storage.container import Arrays, read_container, write_container
 from sonho.storage.shapes import GATES, expected_shapes
@@ -126,6 +126,9 @@ def load_model_file(path: str | PathLike[str]) -> ModelFile:
             gradient_rms=from_blocks(_under(stored, RMS_PREFIX), model, NO_GRADIENT),
             prior=_under(stored, PRIOR_PREFIX),
         )
+        networks = loaded.record.get("networks", 1)
+        if type(networks) is not int or not 1 <= networks <= MOST_NETWORKS:
+            raise DataError(f"the mean of {networks!r} networks")
         if loaded.data_kind not in get_args(DataKind) or type(loaded.window) is not int:
             raise DataError(f"data_kind {loaded.data_kind!r}, window {loaded.window!r}")
         _check_arrays(loaded)

@@ -28,7 +28,7 @@ from sonho.evaluation.protocol import IGNORED
 from sonho.models.language_model import State as TorchState
 from sonho.models.language_model import detach, flatten, unflatten
 from sonho.models.networks import Networks, model_of, weights
-from sonho.storage.model_file import ModelFile
+from sonho.storage.model_file import NO_GRADIENT, ModelFile
 from sonho.storage.prior import unpack_prior
 from sonho.text import Tokenizer, masked_ids
 from sonho.training.gradient_rms import decode_rms
@@ -74,8 +74,11 @@ class AdaptiveStepper:
         self._trained = [parameter.detach().clone() for parameter in self._parameters]
         codes, arrays = model_file.gradient_rms, model_file.arrays
         if isinstance(self._model, Networks):
-            codes, arrays = self._model.split(codes), self._model.split(arrays)
+            codes, arrays = self._model.split(codes, NO_GRADIENT), self._model.split(arrays)
         self._scales = [self._scale(codes[name], arrays[name]) for name in named]
+        if isinstance(self._model, Networks):  # a step is as long as in a network alone
+            shares = [self._model.share(name) for name in named]
+            self._scales = [scale * share for scale, share in zip(self._scales, shares, strict=True)]
         self._zero = self._model.initial_state(1)
         # What comes after the last token of a record; after that of a text nothing is known.
         self._end = tokenizer.eos_id if model_file.data_kind == "records" else PAD

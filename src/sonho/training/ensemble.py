@@ -7,7 +7,7 @@ long before the minutes are over, further ones learn from the held-out part as w
 is itself a recurrent network, whose units are all of theirs, with no weights between those of different networks; so it
 is stored, decoded and scored like any other.
 
-Shapes: K networks, V vocabulary, D embedding, H hidden, G gates.
+Shapes: K networks.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from sonho.data.corpus import Corpus
 from sonho.data.parts import joined
 from sonho.models.language_model import to_arrays
 from sonho.models.networks import load_weights
-from sonho.storage.blocks import have_blocks, join_blocks, join_gates
+from sonho.storage.blocks import join_networks
 from sonho.storage.container import Arrays
 from sonho.storage.durable import make_folder
 from sonho.storage.model_file import ModelFile
-from sonho.storage.shapes import GATES
 from sonho.training.budget import Budget
 from sonho.training.callbacks import Callback
 from sonho.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, restore, save_checkpoint
@@ -138,18 +137,8 @@ def merged(model: ModelConfig, networks: Sequence[Arrays]) -> tuple[ModelConfig,
     >>> config.hidden_size, arrays["layers.0.weight_hh"][:2].tolist(), arrays["output.weight"][0].tolist()
     (2, [[1.0, 0.0], [0.0, 1.0]], [0.5, 0.5])
     """
-    count, gates = len(networks), GATES[model.cell]
-    arrays: Arrays = {}
-    for name in networks[0]:
-        each = [network[name] for network in networks]
-        if name == "output.bias":
-            arrays[name] = np.stack(each).mean(axis=0, dtype=np.float32)
-        elif name in ("output.weight", "embedding.weight"):
-            arrays[name] = np.concatenate(each, axis=1)  # (V, K * H) or (V, K * D)
-        elif name in have_blocks(model):
-            arrays[name] = join_blocks(each, gates)
-        else:
-            arrays[name] = join_gates(each, gates)
+    count, arrays = len(networks), join_networks(networks, model)
+    arrays["output.bias"] = np.stack([network["output.bias"] for network in networks]).mean(axis=0, dtype=np.float32)
     # The mean of the logits; a tied embedding is the input as well, where what is taken is given back.
     arrays["embedding.weight" if model.tied else "output.weight"] /= np.float32(count)
     if model.tied:

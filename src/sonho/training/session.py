@@ -320,7 +320,11 @@ class Session:
         best = self.trainer.counters.best_score
         at = "" if math.isinf(best) else f" at {best:.3f} nats"
         self.say(f"The first of {self.together} networks has learned{at}; the model will be the mean of them all")
-        learned = learn_further(self.config, self.corpus, others, self._further(self.budget.seconds))
+        try:
+            learned = learn_further(self.config, self.corpus, others, self._further(self.budget.seconds))
+        except DivergedError as error:
+            self.say(f"The first network is kept as it is: {error}")
+            return kept
         if learned is None:
             return None
         result.seconds += learned[1]
