@@ -20,6 +20,7 @@ from sonho.training.checkpoint import load_checkpoint
 from sonho.training.ensemble import merged
 from sonho.training.gradient_rms import measure_rms
 from sonho.training.run import train
+from sonho.training.trainer import DivergedError
 
 TEXT = "".join(f"the cat number {i * 7919 % 97} sat on the mat of {i * 31 % 13}\n" for i in range(300))
 # What only the held-out end says.
@@ -240,6 +241,20 @@ def test_the_mean_of_equal_networks_adapts_like_one_of_them(together, tmp_path, 
         lost.append(read(AdaptiveStepper(file), file.tokenizer, part).loss)
     assert lost[1] == pytest.approx(lost[0], rel=2e-3)
     assert lost[0] < 0.97 * evaluate(folder, str(text)).loss
+
+
+@pytest.mark.parametrize("several", ["run", "together"])
+def test_where_another_network_diverges_the_first_is_the_model(several, request, monkeypatch):
+    def diverge(*_):
+        raise DivergedError("too far")
+
+    monkeypatch.setattr(session, "learn_further", diverge)
+    result, folder, told = request.getfixturevalue(several)()
+    kept = load_model_file(folder)
+    assert result.finished
+    assert (kept.model.hidden_size, kept.record.get("networks")) == (12, None)
+    assert kept.record["validation_loss"] == result.validation.loss
+    assert "The first network is kept as it is: too far" in told
 
 
 def test_a_longer_run_goes_on_with_each_network(together):

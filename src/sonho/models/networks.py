@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -62,17 +63,17 @@ class Networks(nn.Module):
             return 1.0 / count
         return count if self.config.tied and name.endswith("layers.0.weight_ih") else 1.0
 
-    def _all(self) -> list[LanguageModel]:
-        return list(self.networks)  # type: ignore[arg-type]
+    def _all(self) -> list[Any]:
+        return list(self.networks)
 
 
 def model_of(model_file: ModelFile) -> LanguageModel | Networks:
     """The language model of a file, with its weights."""
     model, tokenizer = model_file.model, model_file.tokenizer
     masked, count = masked_ids(tokenizer, model_file.data_kind), model_file.record.get("networks", 1)
-    stored = to_blocks(model_file.arrays, model, count)
+    stored, blocks = to_blocks(model_file.arrays, model, count), have_blocks(model)
     module: LanguageModel | Networks
-    if count > 1 and all(stored[name].ndim == 3 for name in have_blocks(model)):
+    if count > 1 and blocks and all(stored[name].ndim == 3 for name in blocks):
         module = Networks(model, tokenizer.vocab_size, masked, count)
     else:
         module = LanguageModel(model, tokenizer.vocab_size, masked)

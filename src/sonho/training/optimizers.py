@@ -158,7 +158,7 @@ def _condition_maps(model: nn.Module) -> list[nn.Parameter]:
 
 
 def _muon_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """Those inside the layers and around an attention. One-hot input weights are a table of symbols: AdamW's."""
+    """The matrices inside the layers and around an attention. One-hot input weights are a table of symbols: AdamW's."""
     matrices: list[nn.Parameter] = []
     for layer, reads_one_hot in _layers(model):
         if isinstance(layer, Recurrent):

@@ -306,31 +306,37 @@ class Session:
         kept.record |= {f"{name}_{figure}": value for figure, value in figures.items()}
         self.trainer.log({f"{name}_loss": figures["loss"]})
 
-    def _further(self, seconds: float) -> Further:
-        """Networks beside the first, with so much time each where it goes by the clock."""
+    def _learn_further(self, result: Result, corpus: Corpus, networks: int, seconds: float) -> list[Arrays] | None:
+        """The weights of so many networks beside the first, with so much time each where it goes by the clock.
+
+        None of them where one diverged; None where that was stopped.
+        """
         budget = dataclasses.replace(self.budget, seconds=seconds)
         never = dataclasses.replace(
             intervals(self.config, budget), validate_steps=0, validate_seconds=math.inf, sample_steps=NEVER
         )
-        return Further(self.folder, self.budget, budget, never, Watch(self.trainer, self.callbacks))
-
-    def _learn_together(self, kept: ModelFile, result: Result) -> ModelFile | None:
-        """The mean of the first network and of others that learn as long as it did; None where that was stopped."""
-        others = self.together - 1
-        best = self.trainer.counters.best_score
-        at = "" if math.isinf(best) else f" at {best:.3f} nats"
-        self.say(f"The first of {self.together} networks has learned{at}; the model will be the mean of them all")
+        further = Further(self.folder, self.budget, budget, never, Watch(self.trainer, self.callbacks))
         try:
-            learned = learn_further(self.config, self.corpus, others, self._further(self.budget.seconds))
+            learned = learn_further(self.config, corpus, networks, further)
         except DivergedError as error:
             self.say(f"The first network is kept as it is: {error}")
-            return kept
+            return []
         if learned is None:
             return None
         result.seconds += learned[1]
+        return learned[0]
+
+    def _learn_together(self, kept: ModelFile, result: Result) -> ModelFile | None:
+        """The mean of the first network and of others that learn as long as it did; None where that was stopped."""
+        best = self.trainer.counters.best_score
+        at = "" if math.isinf(best) else f" at {best:.3f} nats"
+        self.say(f"The first of {self.together} networks has learned{at}; the model will be the mean of them all")
+        learned = self._learn_further(result, self.corpus, self.together - 1, self.budget.seconds)
+        if not learned:
+            return None if learned is None else kept
         make_folder(self.folder / FIRST_NAME.parent)
         save_model_file(self.folder / FIRST_NAME, kept)
-        mean, self.task = mean_of(kept, self.config, self.corpus, [kept.arrays, *learned[0]])
+        mean, self.task = mean_of(kept, self.config, self.corpus, [kept.arrays, *learned])
         return mean
 
     def _learn_whole(self, kept: ModelFile, result: Result) -> bool:
@@ -344,15 +350,10 @@ class Session:
             " The validation figures are from before that"
         )
         corpus = whole(self.corpus)
-        try:
-            learned = learn_further(self.config, corpus, self.networks, self._further(seconds))
-        except DivergedError as error:
-            self.say(f"The first network is kept as it is: {error}")
-            return True
-        if learned is None:
-            return False
-        result.seconds += learned[1]
-        mean, task = mean_of(kept, self.config, corpus, learned[0])
+        learned = self._learn_further(result, corpus, self.networks, seconds)
+        if not learned:
+            return learned is not None
+        mean, task = mean_of(kept, self.config, corpus, learned)
         task.finish(mean)
         save_model_file(self.folder / BEFORE_END_NAME, kept)
         kept.model, kept.arrays, kept.gradient_rms = mean.model, mean.arrays, mean.gradient_rms
