@@ -78,15 +78,19 @@ def installed(*names: str, python: str = sys.executable) -> dict[str, str]:
 
 def commit() -> str:
     """The commit that was measured; with a plus where the working tree differs, results aside."""
-    root = Path(__file__).parent.parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-        ).stdout.strip()
-
     others = [f":!{path}" for path in OUTPUTS]
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", ".", *others) else "")
+    changes = _git("status", "--porcelain", "--", ".", *others).stdout.strip()
+    return _git("rev-parse", "--short", "HEAD").stdout.strip() + ("+" if changes else "")
+
+
+def differs(old: str, path: str) -> bool:
+    """Whether a file or folder of the working tree is not as it was at a commit, or the commit is not known."""
+    return _git("diff", "--quiet", old, "--", path).returncode != 0
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "-C", str(Path(__file__).parent.parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def _program() -> str:

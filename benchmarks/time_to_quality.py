@@ -8,8 +8,9 @@ has seen until then, by two protocols (board/scoring.py). A quiet machine is nee
 all cores. Peers with a choice of settings get the one that does best on the validation part, in trials of their own.
 
 Every cell is written to results/time_to_quality.json when it is done, and a cell that is there is not run again unless
-other settings are picked now: stop it when you like and call it again. docs/board.md and its picture are made from the
-file at the end, or by --page alone.
+other settings are picked now: stop it when you like and call it again. With --anew only those cells count as there that
+are from this machine and, of sonho's, from the code as it is now; the settings that were picked stay. docs/board.md
+and its picture are made from the file at the end, or by --page alone.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from board.entrants import ENTRANTS, Entrant
+from board.entrants import ENTRANTS, OWN, Entrant
 from board.page import write_page
 from board.peer import Peer
 from board.results import Cell, Results
 from board.texts import SOURCES, Texts, write_texts
-from common import commit, gigaflops, machine
+from board.where import name_of
+from common import commit, differs, gigaflops, machine
 from workers import peers_python
 
 BUDGETS = (10.0, 60.0, 180.0, 600.0)
@@ -39,8 +41,8 @@ NAMES = {entrant.name: entrant for entrant in ENTRANTS}
 class Board:
     """Runs what is not there yet."""
 
-    def __init__(self, results: Results, corpora: Path, folder: Path) -> None:
-        self.results, self.corpora, self.folder = results, corpora, folder
+    def __init__(self, results: Results, corpora: Path, folder: Path, *, anew: bool = False) -> None:
+        self.results, self.corpora, self.folder, self.anew = results, corpora, folder, anew
 
     def fill(self, text: str, entrant: Entrant, budget: float, seed: int) -> None:
         """Run one cell, and the trials that it needs before; what fails is told and left open."""
@@ -50,12 +52,18 @@ class Board:
         old = self.results.cell(**key)
         try:
             settings = self.picked(text, entrant, budget)
-            if old is not None and (not entrant.choices or old["settings"] == settings):
+            if old is not None and (not entrant.choices or old["settings"] == settings) and self.counts(old, entrant):
                 return
             trial = self.results.trial(**key, settings=settings) or {}  # one of the whole budget has its scores
-            self.results.add(trial if "stream" in trial else self.run(entrant, settings, key))
+            done = "stream" in trial and self.counts(trial, entrant)
+            self.results.add(trial if done else self.run(entrant, settings, key))
         except RuntimeError as error:
             print(f"{text}, {entrant.name}, {budget:g} s: {error}", flush=True)
+
+    def counts(self, cell: Cell, entrant: Entrant) -> bool:
+        """Whether a cell that is there stands beside what is run now."""
+        own = entrant.module == OWN
+        return not self.anew or (name_of(cell) == name_of({"machine": machine()}) and not (own and changed(cell)))
 
     def picked(self, text: str, entrant: Entrant, budget: float) -> dict[str, Any]:
         """The entrant's settings with each choice made by the validation part."""
@@ -119,6 +127,11 @@ class Board:
         return write_texts(name, self.corpora, self.folder, seed)
 
 
+def changed(cell: Cell) -> bool:
+    """Whether sonho's code has changed since a cell."""
+    return cell["commit"].endswith("+") or differs(cell["commit"], "src")
+
+
 def _told(cell: Cell) -> str:
     shown = {name: cell.get(name) for name in ("stream", "cold", "adaptive", "validation")}
     figures = "  ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)
@@ -134,13 +147,14 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+", type=float, default=list(BUDGETS), help="seconds")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--entrants", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--anew", action="store_true", help="run again what is of another machine or older code")
     parser.add_argument("--page", action="store_true", help="only write the page from the results")
     arguments = parser.parse_args()
     if not arguments.page:
         if arguments.corpora is None:
             parser.error("name the folder with the texts")
         with tempfile.TemporaryDirectory() as folder:
-            board = Board(Results(), arguments.corpora, Path(folder))
+            board = Board(Results(), arguments.corpora, Path(folder), anew=arguments.anew)
             # Entrants innermost: what the machine does over the hours meets them all.
             for budget in arguments.budgets:
                 for seed in range(arguments.seeds):

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+OWN = "peers.board_sonho"
 RATES = (0.004, 0.008, 0.016, 0.032, 0.064)
 # Longer runs want lower rates, and dropout where the text is read several times.
 LONG, LONG_RATES, DROPOUTS = 120.0, (0.032, 0.016, 0.008, 0.004, 0.002), (0.0, 0.2, 0.4)
@@ -41,7 +42,7 @@ class Entrant:
 
 
 def sonho(name: str, title: str, *arguments: str, **settings: Any) -> Entrant:
-    return Entrant(name, title, "peers.board_sonho", {"arguments": list(arguments), **settings})
+    return Entrant(name, title, OWN, {"arguments": list(arguments), **settings})
 
 
 def recurrent(cell: str) -> Entrant:
@@ -63,7 +64,7 @@ def transformer(name: str, layers: int, width: int, **settings: Any) -> Entrant:
 def kneser_ney(order: int) -> Entrant:
     arguments = ["model.cell=ngram", f"model.order={order}"]
     settings = {"arguments": arguments, "clock": False}
-    return Entrant(f"kneser-ney-{order}", f"Kneser-Ney {order}", "peers.board_sonho", settings, clocked=False)
+    return Entrant(f"kneser-ney-{order}", f"Kneser-Ney {order}", OWN, settings, clocked=False)
 
 
 ENTRANTS = (

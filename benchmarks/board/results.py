@@ -35,8 +35,12 @@ class Results:
         return next((trial for trial in self.trials if _fits(trial, key, (*KEY, "settings"))), None)
 
     def add(self, cell: Cell) -> None:
-        """Keep a cell in place of an older one of the same name."""
-        self.cells = [other for other in self.cells if not _fits(other, cell, KEY)] + [cell]
+        """Keep a cell, in the place of an older one of the same name if there is one."""
+        old = self.cell(**{name: cell[name] for name in KEY})
+        if old is None:
+            self.cells.append(cell)
+        else:
+            self.cells[self.cells.index(old)] = cell
         self._write()
 
     def add_trial(self, trial: Cell) -> None:

@@ -14,13 +14,13 @@ class Machines:
     """The machines of the results, numbered from the one with the most cells."""
 
     def __init__(self, results: Results) -> None:
-        counted = Counter(_name(cell) for cell in results.cells)
+        counted = Counter(name_of(cell) for cell in results.cells)
         self.names = [name for name, _ in counted.most_common()]
         self._cells = results.cells
 
     def mark(self, cells: Sequence[Cell]) -> str:
         """The raised numbers of the machines that a figure is from; none for the first alone, nor without a clock."""
-        numbers = sorted({self.names.index(_name(cell)) + 1 for cell in cells if cell["budget"]})
+        numbers = sorted({self.names.index(name_of(cell)) + 1 for cell in cells if cell["budget"]})
         return "" if numbers in ([], [1]) else f"<sup>{', '.join(map(str, numbers))}</sup>"
 
     def lines(self) -> list[str]:
@@ -28,7 +28,7 @@ class Machines:
         return [f"{number}. {name}: {self._described(name)}" for number, name in enumerate(self.names, 1)]
 
     def _described(self, name: str) -> str:
-        cells = [cell for cell in self._cells if _name(cell) == name]
+        cells = [cell for cell in self._cells if name_of(cell) == name]
         loads = [cell["machine"]["load"] or 0.0 for cell in cells]
         speeds = [speed for cell in cells if (speed := cell["machine"].get("gigaflops"))]
         said = f"{len(cells)} cells; load before a cell {_spread(loads, 1)}"
@@ -55,7 +55,8 @@ def where(results: Results) -> list[str]:
     return [*lines, ""]
 
 
-def _name(cell: Cell) -> str:
+def name_of(cell: Cell) -> str:
+    """The machine of a cell, as the page calls it."""
     return f"{cell['machine']['cores']} cores of {cell['machine']['processor']}"
 
 

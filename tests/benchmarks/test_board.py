@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+import time_to_quality
 from board import texts
-from board.entrants import ENTRANTS, Choice, Entrant
+from board.entrants import ENTRANTS, OWN, Choice, Entrant
 from board.page import page, picture
 from board.peer import Characters
 from board.results import Results
@@ -128,6 +129,9 @@ def test_what_was_measured_is_found_again(results):
     assert again.cells == results.cells
     assert again.cell(text="nietzsche", entrant="sonho", budget=10.0, seed=2)["stream"] == pytest.approx(1.51)
     assert again.cell(text="nietzsche", entrant="sonho", budget=10.0, seed=3) is None
+    results.add(a_cell("sonho", 10.0, 2, 1.2))
+    assert [cell["entrant"] for cell in results.cells] == [cell["entrant"] for cell in again.cells]
+    assert results.cell(text="nietzsche", entrant="sonho", budget=10.0, seed=2)["stream"] == 1.2
 
 
 def watched(results, folder, monkeypatch):
@@ -160,6 +164,27 @@ def test_a_cell_is_run_again_only_when_other_settings_are_picked(results, tmp_pa
     board.fill("nietzsche", wider, 10.0, 1)  # what is picked for one seed is for all
     assert ran[3:] == [(10.0, 0.4, True)]
     board.fill("nietzsche", Entrant("sonho", "", "", {"rate": 0.3}), 10.0, 0)  # picks nothing: as it was
+    assert len(ran) == 4
+
+
+def test_anew_runs_what_is_of_another_machine_or_of_older_code(results, tmp_path, monkeypatch):
+    board, ran = watched(results, tmp_path, monkeypatch)
+    board.anew = True
+    here = {"cores": 2, "processor": "a chip", "load": 2.0}
+    monkeypatch.setattr(time_to_quality, "machine", lambda: here)
+    monkeypatch.setattr(time_to_quality, "differs", lambda commit, path: commit != "new")
+    peer, own = Entrant("torch-lstm", "", "", {"rate": 0.1}), Entrant("sonho", "", OWN, {"rate": 0.1})
+    board.fill("nietzsche", peer, 10.0, 0)  # of this machine
+    assert ran == []
+    board.fill("nietzsche", own, 10.0, 0)  # of older code
+    assert ran == [(10.0, 0.1, True)]
+    for commit, times in (("new", 0), ("new+", 1)):
+        results.add({**a_cell("sonho", 10.0, 0, 1.0), "commit": commit})
+        board.fill("nietzsche", own, 10.0, 0)
+        assert len(ran) == 1 + times
+    here["processor"] = "another chip"
+    board.fill("nietzsche", peer, 10.0, 0)
+    board.fill("nietzsche", peer, 10.0, 0)  # the run that is watched says that it is of the first machine
     assert len(ran) == 4
 
 
