@@ -71,9 +71,9 @@ def table(results: Results, text: str) -> list[str]:
 
 
 def verdict(results: Results, text: str) -> list[str]:
-    """Whether sonho is ahead of every peer at each budget, or who is ahead of it."""
+    """Whether sonho is ahead of every peer at each budget, or who is ahead of it; with its counts too, if so."""
     lines = []
-    own = next(entrant for entrant in ENTRANTS if entrant.name == "sonho")
+    own, counting = (next(entrant for entrant in ENTRANTS if entrant.name == name) for name in ("sonho", "sonho-prior"))
     for budget in budgets(results, text):
         mine = median(found(results, text, own, budget), "stream")
         if mine is None:
@@ -84,12 +84,19 @@ def verdict(results: Results, text: str) -> list[str]:
             if not entrant.name.startswith("sonho")
         }
         known = {title: loss for title, loss in others.items() if loss is not None}
-        better = [f"{title} ({loss:.3f})" for title, loss in known.items() if loss < mine]
-        said = f"behind {', '.join(better)}" if better else f"ahead of all {len(known)} peers"
+        line = f"- {budget:g} s: sonho ({mine:.3f}) is {_placed(mine, known)}"
+        counted = median(found(results, text, counting, budget), "stream")
+        if counted is not None and min(known.values(), default=mine) < mine:
+            line += f"; with n-gram prior ({counted:.3f}) it is {_placed(counted, known)}"
         missing = [title for title, loss in others.items() if loss is None]
-        said += f"; not run: {', '.join(missing)}" if missing else ""
-        lines.append(f"- {budget:g} s: sonho ({mine:.3f}) is {said}.")
+        line += f"; not run: {', '.join(missing)}" if missing else ""
+        lines.append(f"{line}.")
     return lines
+
+
+def _placed(loss: float, others: dict[str, float]) -> str:
+    better = [f"{title} ({other:.3f})" for title, other in others.items() if other < loss]
+    return f"behind {', '.join(better)}" if better else f"ahead of all {len(others)} peers"
 
 
 def picture(results: Results) -> str:

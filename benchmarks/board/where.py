@@ -43,6 +43,11 @@ def where(results: Results) -> list[str]:
     dates = sorted({cell["date"] for cell in results.cells})
     lines = ["## Where and how", "", *Machines(results).lines(), ""]
     lines.append(f"Commits {', '.join(commits)}; {dates[0]} to {dates[-1]}.")
+    tried = Counter(name_of(trial) for trial in results.trials)
+    if tried:
+        lines.append(
+            f"Trials to pick the settings of peers: {'; '.join(f'{n} on {name}' for name, n in tried.items())}."
+        )
     timed = [cell for cell in results.cells if cell["budget"]]
     if timed:
         seeds = sorted(Counter((cell["text"], cell["entrant"], cell["budget"]) for cell in timed).values())

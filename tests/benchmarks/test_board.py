@@ -210,6 +210,8 @@ def test_the_page_gives_medians_and_says_plainly_who_is_ahead(results):
     written = page(results)
     assert "| sonho | 9 | 1.500 (1.600) | 1.450 (1.550) |" in written
     assert "- 60 s: sonho (1.450) is behind transformer 4 x 128 (1.350); not run: nn.GRU 256" in written
+    results.add(a_cell("sonho-prior", 60.0, 0, 1.2))
+    assert "4 x 128 (1.350); with n-gram prior (1.200) it is ahead of all 4 peers; not run" in page(results)
     assert "| nietzsche | nn.LSTM 256, AdamW | 10 s | rate 0.01, dropout 0 |" in written
     assert "Seeds of a figure: 3." in written
     assert "1. 2 cores of a chip: 25 cells; load before a cell 0.1 (0.1 to 0.1);" in written
@@ -225,6 +227,8 @@ def test_a_figure_of_another_machine_is_marked(results):
     written = page(results)
     assert "| textbook Keras LSTM 128 | 9 | 2.400 (2.500) | 2.360 (2.460)<sup>1, 2</sup> |" in written
     assert written.count("<sup>") == 1
+    results.add_trial({**a_cell("torch-lstm", 10.0, 0, 1.8), "machine": slower})
+    assert "Trials to pick the settings of peers: 1 on 4 cores of an old chip." in page(results)
     assert "2. 4 cores of an old chip: 2 cells; load before a cell 0.2 (0.2 to 0.2)." in written
 
 

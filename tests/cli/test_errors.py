@@ -1,5 +1,7 @@
 """Whatever a person does wrong ends with one line and a documented exit code."""
 
+from pathlib import Path
+
 import pytest
 
 from .conftest import TINY
@@ -187,6 +189,31 @@ def test_a_reader_that_goes_away_is_no_error(stream_run):
         process = command_line(*arguments, stdout=PIPE, stderr=PIPE)
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_under_the_output_is_one_line(stream_run):
+    from subprocess import PIPE
+
+    with open("/dev/full", "wb") as full:
+        process = command_line("inspect", stream_run, stdout=full, stderr=PIPE)
+        err = process.communicate()[1].decode().splitlines()
+    assert (process.returncode, len(err)) == (74, 1)
+    assert "the disk refused" in err[0]
+
+
+def test_a_process_that_ends_at_once_has_said_and_removed_everything(tmp_path, text_file):
+    from subprocess import PIPE
+
+    run, temporary = tmp_path / "run", tmp_path / "temporary"
+    temporary.mkdir()
+    with open(text_file, "rb") as text, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(temporary))
+        process = command_line("train", "-", "-o", run, "--steps", 2, *TINY, stdin=text, stdout=PIPE, stderr=PIPE)
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert b"model in" in out + err
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_closed_standard_output_is_no_fault(stream_run):
