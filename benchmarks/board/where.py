@@ -45,9 +45,8 @@ def where(results: Results) -> list[str]:
     lines.append(f"Commits {', '.join(commits)}; {dates[0]} to {dates[-1]}.")
     tried = Counter(name_of(trial) for trial in results.trials)
     if tried:
-        lines.append(
-            f"Trials to pick the settings of peers: {'; '.join(f'{n} on {name}' for name, n in tried.items())}."
-        )
+        counted = "; ".join(f"{trials} on {name}" for name, trials in tried.items())
+        lines.append(f"Trials to pick the settings of peers: {counted}.")
     timed = [cell for cell in results.cells if cell["budget"]]
     if timed:
         seeds = sorted(Counter((cell["text"], cell["entrant"], cell["budget"]) for cell in timed).values())
