@@ -191,18 +191,34 @@ def test_a_reader_that_goes_away_is_no_error(stream_run):
         assert (process.stderr.read(), process.wait()) == (b"", 0)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_a_full_disk_under_the_output_is_one_line(stream_run):
+def last_words(stdout):
+    """(exit code, output, errors) of a process that has said something, not yet written out, as it ends with 3."""
+    import os
+    import subprocess
+    import sys
+
+    held_back = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    code = "import sys\nfrom sonho.cli.main import _leave\nsys.stdout.write('last words')\n_leave(3)"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env=held_back, stdout=stdout, stderr=subprocess.PIPE, check=False)
+    return found.returncode, found.stdout, found.stderr.decode().splitlines()
+
+
+def test_a_process_that_ends_at_once_writes_out_what_it_has_said():
     from subprocess import PIPE
 
+    assert last_words(PIPE) == (3, b"last words", [])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_under_the_output_is_one_line():
     with open("/dev/full", "wb") as full:
-        process = command_line("inspect", stream_run, stdout=full, stderr=PIPE)
-        err = process.communicate()[1].decode().splitlines()
-    assert (process.returncode, len(err)) == (74, 1)
+        code, _, err = last_words(full)
+    assert (code, len(err)) == (74, 1)
     assert "the disk refused" in err[0]
 
 
-def test_a_process_that_ends_at_once_has_said_and_removed_everything(tmp_path, text_file):
+def test_a_process_that_ends_at_once_leaves_no_temporary_folder(tmp_path, text_file):
     from subprocess import PIPE
 
     run, temporary = tmp_path / "run", tmp_path / "temporary"
